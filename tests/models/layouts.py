@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""Derived layouts."""
+
+
+def derive(built):
+    return []
