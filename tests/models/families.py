@@ -69,7 +69,7 @@ LAYOUT_FOLDERS = {
     "t5-encoder": ("t5-xxl", "text_encoder_2/model", want("t5_encoder", "any", "t5_encoder")),
     "lora-sd-1": ("lora-diffusers-sd-1", "pytorch_lora_weights", want("lora", "sd-1", "diffusers")),
     "lora-sdxl": ("lora-diffusers-sdxl", "pytorch_lora_weights", want("lora", "sdxl", "diffusers")),
-    "embedding-sd-1": ("embedding-sd-1", "learned_embeds", want("embedding", "sd-1", "embedding_folder")),
+    "embedding-sd-1": ("embedding-diffusers-sd-1", "learned_embeds", want("embedding", "sd-1", "embedding_folder")),
     "embedding-sdxl": ("embedding-sdxl", "learned_embeds", want("embedding", "sdxl", "embedding_folder")),
 }
 

@@ -16,6 +16,7 @@ import diffusers
 import torch
 import transformers
 
+import check_layouts
 import configs
 import layouts
 
@@ -82,7 +83,10 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     only = set(args.ids) or None
     built = library_structures(args.out, only)
-    for name, record in layouts.derive(built):
+    derived = list(layouts.derive(built))
+    for line in check_layouts.check(built, dict(derived)):
+        print(line)
+    for name, record in derived:
         record = {"id": name, "made": "derived"} | record | {"versions": VERSIONS}
         if only is None or name in only:
             save(args.out, name, record)
