@@ -103,8 +103,11 @@ check() { # ARCHIVES TREE
     "$scratch/probe/build/probe"
     if [ "$tree" = yes ]; then
         mkdir "$scratch/tree"
-        (cd "$root" && git ls-files -z --cached --others --exclude-standard |
-         tar --null --no-recursion --ignore-failed-read -cf - -T -) | tar -xf - -C "$scratch/tree"
+        tar -cf - -C "$root" --exclude=./.git --exclude='./build*' \
+            --exclude=./tests . | tar -xf - -C "$scratch/tree"
+        rm -rf "$scratch/tree/subprojects"
+        cp -r "$root/subprojects" "$scratch/tree/subprojects"
+        rm -rf "$scratch/tree/subprojects/packagecache"
         cp -r "$scratch/probe/subprojects/packagecache" "$scratch/tree/subprojects/packagecache"
         run_quietly meson setup --wrap-mode=nodownload --force-fallback-for="$joined" \
             -Dtests=false "$scratch/tree/build" "$scratch/tree"
