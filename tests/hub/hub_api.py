@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The hub itself: metadata API, resolve and raw, and the signed second host that holds LFS bytes."""
+"""The hub itself: metadata API, resolve and raw, and the signed second host with the LFS bytes."""
 
 import base64
 import gzip
@@ -363,7 +363,8 @@ class Hub:
         commit = [("X-Repo-Commit", snapshot.commit)]
         if entry is None:
             raise ApiError(text_reply(404, "Entry not found", [
-                ("X-Error-Code", "EntryNotFound"), ("X-Error-Message", "Entry not found"), *commit]))
+                ("X-Error-Code", "EntryNotFound"), ("X-Error-Message", "Entry not found"),
+                *commit]))
         if kind == "raw":
             return self._raw(request, entry, commit)
         if entry.is_lfs:
@@ -391,7 +392,7 @@ class Hub:
                      [*headers, ("Content-Type", "text/plain; charset=utf-8")], ranges=False)
 
     def _to_cdn(self, request, repo, snapshot, entry):
-        key = xet_hash(entry.sha256)
+        key = self.tree.store(entry)
         headers = [("X-Repo-Commit", snapshot.commit), ("X-Linked-Size", str(entry.size)),
                    ("X-Linked-Etag", f'"{entry.sha256}"'), ("Accept-Ranges", "bytes")]
         if self._has_xet(repo):
@@ -410,8 +411,9 @@ class Hub:
     def signed_url(self, repo, key, disposition):
         path = f"/xet-bridge-us/{repo.object_id}/{key}"
         expires = int(time.time()) + self.options["url_ttl"]
-        policy = json.dumps({"Statement": [{"Resource": self.base["cdn"] + path + "*", "Condition": {
-            "DateLessThan": {"AWS:EpochTime": expires}}}]}, separators=(",", ":"))
+        condition = {"DateLessThan": {"AWS:EpochTime": expires}}
+        policy = json.dumps({"Statement": [{"Resource": f"{self.base['cdn']}{path}*",
+                                            "Condition": condition}]}, separators=(",", ":"))
         query = {"response-content-disposition": disposition, "Expires": str(expires),
                  "Policy": base64.urlsafe_b64encode(policy.encode()).decode(),
                  "Signature": self._sign(path, str(expires)), "Key-Pair-Id": "KLOOPBACKHUB"}

@@ -49,7 +49,7 @@ class Request:
 
 
 class Content:
-    """Bytes with validators, from memory or from a file; `mask` XORs every byte (another version)."""
+    """Bytes with validators, from memory or a file; `mask` XORs every byte (another version)."""
 
     def __init__(self, etag, mtime, data=None, path=None, size=None, mask=0):
         self.etag = etag

@@ -15,7 +15,7 @@ import stat
 import threading
 from pathlib import Path
 
-# What a fresh repository's .gitattributes sends to LFS on the Hub, and gguf, which model authors add.
+# What a fresh repository's .gitattributes sends to LFS on the Hub, and gguf, which authors add.
 LFS_PATTERNS = (
     "*.7z", "*.arrow", "*.bin", "*.bz2", "*.ckpt", "*.ftz", "*.gguf", "*.gz", "*.h5", "*.joblib",
     "*.mlmodel", "*.model", "*.msgpack", "*.npy", "*.npz", "*.onnx", "*.onnx_data", "*.ot",
@@ -29,7 +29,7 @@ _HEX = re.compile(r"[0-9a-f]{7,40}\Z")
 
 
 def xet_hash(sha256):
-    """A 64-hex name that is NOT the SHA-256, as on the Hub, so that mixing the two up is noticed."""
+    """A 64-hex name that is NOT the SHA-256, as on the Hub, so that a mix-up is noticed."""
     return hashlib.sha256(b"xet:" + sha256.encode()).hexdigest()
 
 
@@ -40,39 +40,42 @@ class HashCache:
         self._lock = threading.Lock()
         self._known = {}
 
-    def digests(self, path, st):
-        """(git blob SHA-1, SHA-256) of the file."""
-        key = (str(path), st.st_ino, st.st_size, st.st_mtime_ns)
-        with self._lock:
-            if key in self._known:
-                return self._known[key]
-        git = hashlib.sha1(b"blob %d\0" % st.st_size)
-        sha = hashlib.sha256()
-        with open(path, "rb") as stream:
-            while block := stream.read(1 << 20):
-                git.update(block)
-                sha.update(block)
-        with self._lock:
-            self._known[key] = (git.hexdigest(), sha.hexdigest())
-        return self._known[key]
+    def digest(self, path, st, is_lfs):
+        """The SHA-256 of an LFS file, the git blob SHA-1 of any other."""
+        key = (str(path), st.st_ino, st.st_size, st.st_mtime_ns, is_lfs)
+        with self._lock:  # held while hashing, so that a big file is not hashed by two threads
+            if key not in self._known:
+                state = hashlib.sha256() if is_lfs else hashlib.sha1(b"blob %d\0" % st.st_size)
+                with open(path, "rb") as stream:
+                    while block := stream.read(1 << 20):
+                        state.update(block)
+                self._known[key] = state.hexdigest()
+            return self._known[key]
 
 
 class Entry:
     """One file of a snapshot."""
 
-    def __init__(self, name, path, st, digests, is_lfs):
+    def __init__(self, name, path, st, digest, is_lfs):
         self.name = name
         self.path = path
         self.size = st.st_size
         self.mtime = st.st_mtime
-        self.git_sha1, self.sha256 = digests
         self.is_lfs = is_lfs
+        self.sha256 = digest if is_lfs else None
+        self.git_sha1 = self.blob_id = None if is_lfs else digest
         self.pointer = None
-        self.blob_id = self.git_sha1
         if is_lfs:
             self.pointer = ("version https://git-lfs.github.com/spec/v1\n"
                             f"oid sha256:{self.sha256}\nsize {self.size}\n").encode()
             self.blob_id = hashlib.sha1(b"blob %d\0" % len(self.pointer) + self.pointer).hexdigest()
+
+    def unchanged(self):
+        try:
+            st = os.stat(self.path)
+        except OSError:
+            return False
+        return (st.st_size, st.st_mtime) == (self.size, self.mtime)
 
 
 class Snapshot:
@@ -179,8 +182,8 @@ class Repo:
                 if (at_top and leaf in _PRIVATE_NAMES) or not stat.S_ISREG(st.st_mode):
                     continue
                 name = path.relative_to(root).as_posix()
-                entries.append(Entry(name, path, st, self._cache.digests(path, st),
-                                     self._is_lfs(name, st.st_size)))
+                is_lfs = self._is_lfs(name, st.st_size)
+                entries.append(Entry(name, path, st, self._cache.digest(path, st, is_lfs), is_lfs))
         return Snapshot(entries, revision.get("commit"))
 
 
@@ -190,6 +193,7 @@ class RepoTree:
     def __init__(self, root):
         self.root = Path(root)
         self._cache = HashCache()
+        self._stored = {}
 
     @staticmethod
     def _is_repo(folder):
@@ -219,13 +223,20 @@ class RepoTree:
                     yield Repo(f"{top.name}/{folder.name}", folder, self._cache)
 
     def entry_by_xet_hash(self, key):
-        """The LFS file that the CDN stores under this name."""
-        for repo in self.all():
-            for revision in repo.revisions():
-                for entry in repo.snapshot(revision).files.values():
-                    if entry.is_lfs and xet_hash(entry.sha256) == key:
-                        return entry
-        return None
+        """The LFS file that the CDN stores under this name, if it is still the same file."""
+        entry = self._stored.get(key)
+        if entry is None or not entry.unchanged():
+            self._stored = {xet_hash(entry.sha256): entry for repo in self.all()
+                            for revision in repo.revisions()
+                            for entry in repo.snapshot(revision).files.values() if entry.is_lfs}
+            entry = self._stored.get(key)
+        return entry
+
+    def store(self, entry):
+        """Remember a file that a redirect is about to name; returns its name on the CDN."""
+        key = xet_hash(entry.sha256)
+        self._stored[key] = entry
+        return key
 
     def tokens(self):
         """Every token that some repository knows: the accounts of this hub."""
