@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/** @file
+ * The record store: model records in a SQLite file, shared by threads and processes.
+ */
+#ifndef MODELMGR_STORE_H
+#define MODELMGR_STORE_H
+
+#include "record.h"
+
+MMGR_BEGIN_DECLS
+
+/** Options of mmgr_store_open(). */
+struct mmgr_store_options {
+    uint32_t struct_size; /**< sizeof(struct mmgr_store_options) */
+    uint32_t flags;       /**< must be 0 */
+    const char *path;     /**< file (.db); NULL: what the config names */
+    mmgr_config *config;  /**< config whose models_dir and root resolve paths; NULL: paths stay as stored */
+    mmgr_bus *bus;        /**< bus for store events; NULL: none */
+};
+
+/**
+ * Open a store; a missing file is created and initialised, its folder too.
+ *
+ * @param options     Options or NULL. At least path or config is needed.
+ * @param[out] store  Given; close with mmgr_store_close().
+ * @return MMGR_OK; MMGR_ERR_STORE_INCOMPATIBLE (no database, another schema, or one of a newer release:
+ *   the file is not changed and the message says what was found); MMGR_ERR_UNSUPPORTED (file extension);
+ *   MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_IO; MMGR_ERR_NO_SPACE; MMGR_ERR_ARGUMENT;
+ *   MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_store **store);
+
+/**
+ * Close a store.
+ * @param store  Store, or NULL for no effect.
+ * @return MMGR_OK, or MMGR_ERR_BUSY while another service uses it.
+ *
+ * Thread-safety: must not race with other calls on this store.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_close(mmgr_store *store);
+
+/**
+ * Version of the store's schema, such as "1".
+ * @param store  Store.
+ * @return Lent text.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API const char *mmgr_store_version(const mmgr_store *store);
+
+/**
+ * Add a record.
+ * @param store       Store.
+ * @param record      Record to add, with its manifest if it has one.
+ * @param[out] added  Given: the record as stored, with its times; may be NULL.
+ * @return MMGR_OK; MMGR_ERR_DUPLICATE_MODEL (key or path is taken; field says which, subject is the other
+ *   record's key); MMGR_ERR_INVALID_CONFIG; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_NO_SPACE;
+ *   MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_add(mmgr_store *store, const mmgr_record *record, mmgr_record **added);
+
+/**
+ * Change some fields of a record: the members of a JSON object replace fields, null clears them.
+ * @param store         Store.
+ * @param key           Key.
+ * @param patch         JSON object.
+ * @param[out] updated  Given: the record as stored; may be NULL.
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_INVALID_CONFIG (names the field, record unchanged);
+ *   MMGR_ERR_DUPLICATE_MODEL; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_NO_SPACE; MMGR_ERR_ARGUMENT;
+ *   MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_update(mmgr_store *store, const char *key, const char *patch,
+                                            mmgr_record **updated);
+
+/**
+ * Delete a record; files are not touched.
+ * @param store  Store.
+ * @param key    Key.
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_ARGUMENT.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_delete(mmgr_store *store, const char *key);
+
+/**
+ * Get a record with its manifest.
+ * @param store        Store.
+ * @param key          Key.
+ * @param[out] record  Given; release with mmgr_record_unref().
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_ARGUMENT;
+ *   MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_get(mmgr_store *store, const char *key, mmgr_record **record);
+
+/**
+ * Whether a record exists.
+ * @param store        Store.
+ * @param key          Key.
+ * @param[out] exists  1 or 0.
+ * @return MMGR_OK; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_ARGUMENT.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_exists(mmgr_store *store, const char *key, int *exists);
+
+/** What mmgr_store_search() looks for; members that are unset match everything. All must match. */
+struct mmgr_search_options {
+    uint32_t struct_size;   /**< sizeof(struct mmgr_search_options) */
+    uint32_t tag_count;     /**< number of tags */
+    const char *name;       /**< exact name */
+    const char *type;       /**< type string, such as "main" */
+    const char *format;     /**< format string */
+    const char *base;       /**< base string; matches any member of bases */
+    const char *path;       /**< path as stored, or absolute */
+    const char *hash;       /**< "algorithm:hex" */
+    const char *source;     /**< source string */
+    const char *const *tags;/**< tags, all of which the record has */
+    const char *sort;       /**< field to order by, "-field" for descending; NULL: type, base, name, format, key */
+    uint64_t limit;         /**< most records to return; 0 = all */
+    uint64_t offset;        /**< records to skip */
+    const char *filter;     /**< filter expression; not yet available: MMGR_ERR_UNSUPPORTED */
+    const char *text;       /**< full-text search; not yet available: MMGR_ERR_UNSUPPORTED */
+};
+
+/**
+ * Find records.
+ * @param store      Store.
+ * @param options    What to look for; NULL: all records.
+ * @param[out] list  Given; free with mmgr_record_list_free(). Empty when nothing fits.
+ * @return MMGR_OK; MMGR_ERR_ARGUMENT (unknown sort field); MMGR_ERR_UNSUPPORTED; MMGR_ERR_BUSY; MMGR_ERR_IO;
+ *   MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_search(mmgr_store *store, const struct mmgr_search_options *options,
+                                            mmgr_record_list **list);
+
+/**
+ * The one record with this name, and this base and type where they are given.
+ * @param store        Store.
+ * @param name         Name.
+ * @param base         Base string, or NULL for any.
+ * @param type         Type string, or NULL for any.
+ * @param[out] record  Given; release with mmgr_record_unref().
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_AMBIGUOUS_MODEL (the message lists the keys);
+ *   MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_get_by_name(mmgr_store *store, const char *name, const char *base,
+                                                 const char *type, mmgr_record **record);
+
+MMGR_END_DECLS
+#endif
