@@ -242,8 +242,15 @@ full_tier() {
     fi
 
     say "Unit tests under valgrind"
-    run_tests valgrind "$build" --suite unit --timeout-multiplier 20 --wrapper \
-        'valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
+    local valgrind=(valgrind --quiet --error-exitcode=99 --leak-check=full
+                    --errors-for-leak-kinds=definite)
+    "${valgrind[@]}" "$build/tests/gates/planted" leak >"$logs/valgrind-planted.log" 2>&1
+    if [ $? -eq 99 ]; then
+        step_passed
+    else
+        step_failed "valgrind does not find a planted leak"
+    fi
+    run_tests valgrind "$build" --suite unit --timeout-multiplier 20 --wrapper "${valgrind[*]}"
 }
 
 long_tier() {
