@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Converts the derived single-file layouts back with the converters of diffusers, which do it for real checkpoints.
+"""Converts the derived single-file layouts back with the converters of diffusers.
 
-The result must have the names and shapes of the class. Meta tensors stand in for the data.
+They do it for real checkpoints. The result must have the names and shapes of the class. Meta
+tensors stand in for the data.
 """
 
 import torch
@@ -33,34 +34,44 @@ def check(built, derived):
         if name.startswith("ldm-") and sources[0].endswith("-unet"):
             model = built[sources[0]][1]
             both = as_meta(row["tensors"])
-            yield compare(f"{name} unet", convert.convert_ldm_unet_checkpoint(dict(both), dict(model.config)),
+            yield compare(f"{name} unet",
+                          convert.convert_ldm_unet_checkpoint(dict(both), dict(model.config)),
                           built[sources[0]][0])
             vae = convert.convert_ldm_vae_checkpoint(dict(both), dict(built[sources[1]][1].config))
             yield compare(f"{name} vae", vae, built[sources[1]][0])
         elif name in ("ldm-vae-sd-1", "ldm-vae-sdxl", "bfl-vae-flux"):
-            vae = convert.convert_ldm_vae_checkpoint(as_meta(row["tensors"]), dict(built[sources[0]][1].config))
+            vae = convert.convert_ldm_vae_checkpoint(as_meta(row["tensors"]),
+                                                     dict(built[sources[0]][1].config))
             yield compare(name, vae, built[sources[0]][0])
         elif name.startswith("bfl-flux"):
             got = convert.convert_flux_transformer_checkpoint_to_diffusers(as_meta(row["tensors"]))
             yield compare(name, got, built[sources[0]][0])
         elif name.startswith("ldm-controlnet"):
-            got = convert.convert_controlnet_checkpoint(as_meta(row["tensors"]), dict(built[sources[0]][1].config))
+            got = convert.convert_controlnet_checkpoint(as_meta(row["tensors"]),
+                                                        dict(built[sources[0]][1].config))
             yield compare(name, got, built[sources[0]][0])
     yield from check_text_models(built, derived)
 
 
 def check_text_models(built, derived):
     for name, prefix, target in [("ldm-sd-1", "cond_stage_model.transformer.", "sd-1-text_encoder"),
-                                 ("ldm-sdxl", "conditioner.embedders.0.transformer.", "sdxl-text_encoder")]:
+                                 ("ldm-sdxl", "conditioner.embedders.0.transformer.",
+                                  "sdxl-text_encoder")]:
         got = convert.convert_ldm_clip_checkpoint(as_meta(derived[name]["tensors"]), prefix)
         yield compare(f"{name} text", got, built[target][0], {"text_model.embeddings.position_ids"})
     for name, prefix, target in [
-            ("ldm-sd-2", "cond_stage_model.model.", "sd-2-text_encoder"),
-            ("ldm-sdxl", "conditioner.embedders.1.model.", "sdxl-text_encoder_2"),
-            ("ldm-sdxl-refiner", "conditioner.embedders.0.model.", "sdxl-refiner-text_encoder_2")]:
+        ("ldm-sd-2", "cond_stage_model.model.", "sd-2-text_encoder"),
+        ("ldm-sdxl", "conditioner.embedders.1.model.", "sdxl-text_encoder_2"),
+        ("ldm-sdxl-refiner", "conditioner.embedders.0.model.", "sdxl-refiner-text_encoder_2")
+    ]:
         record, model = built[target]
-        got = convert.convert_open_clip_checkpoint(model, as_meta(derived[name]["tensors"]), prefix=prefix)
+        got = convert.convert_open_clip_checkpoint(model,
+                                                   as_meta(derived[name]["tensors"]),
+                                                   prefix=prefix)
         # SD 2's projection and last layer are in the file, but not in the class.
-        extra = {k for k in got if k not in record["tensors"]} if target == "sd-2-text_encoder" else set()
+        extra = {k
+                 for k in got
+                 if k not in record["tensors"]} if target == "sd-2-text_encoder" else set()
         assert all("text_projection" in k or ".layers.23." in k for k in extra), extra
-        yield compare(f"{name} open text", got, record, extra | {"text_model.embeddings.position_ids"})
+        yield compare(f"{name} open text", got, record,
+                      extra | {"text_model.embeddings.position_ids"})

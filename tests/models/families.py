@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What make_model.py can make, and how each specimen must be identified.
 
-`expected` has the fields type, base, format, variant, prediction_type; None means that the field is absent. A field
-named in `open` is not asserted, because the file itself does not tell and sources of truth differ; `note` says why.
+`expected` has the fields type, base, format, variant, prediction_type; None means that the field
+is absent. A field named in `open` is not asserted, because the file itself does not tell and
+sources of truth differ; `note` says why.
 """
 
 import pipelines
 
 
 def want(kind, base, fmt, variant=None, prediction=None, open_fields=(), note=None):
-    entry = {"expected": {"type": kind, "base": base, "format": fmt, "variant": variant,
-                          "prediction_type": prediction}}
+    entry = {
+        "expected": {
+            "type": kind, "base": base, "format": fmt, "variant": variant,
+            "prediction_type": prediction
+        }
+    }
     if open_fields:
         entry["open"] = list(open_fields)
     if note:
@@ -20,7 +25,7 @@ def want(kind, base, fmt, variant=None, prediction=None, open_fields=(), note=No
 
 EPS, V = "epsilon", "v_prediction"
 FLOW_NOTE = "flow matching has no prediction type of its own; epsilon by default"
-SD2_NOTE = "a single SD 2 file does not tell its prediction type; v_prediction is the rule's default"
+SD2_NOTE = "a single SD 2 file does not tell its prediction type; v_prediction is the default"
 
 
 def main_models(fmt):
@@ -58,10 +63,20 @@ FOLDERS = {
     "t2i-sdxl": ("t2i-sdxl", want("t2i_adapter", "sdxl", "diffusers")),
     "clip-vision-h": ("clip-vision-h", want("clip_vision", "any", "diffusers")),
     "clip-vision-g": ("clip-vision-g", want("clip_vision", "any", "diffusers")),
-    "clip-embed-large": ("clip-embed-large", want("clip_embed", "any", "diffusers", open_fields=["variant"],
-                                                  note="hidden_size 768: variant large where that is kept")),
-    "flux-transformer": ("flux-dev-transformer", want(
-        "main", "flux", "diffusers", "dev", EPS, open_fields=["prediction_type"], note=FLOW_NOTE)),
+    "clip-embed-large": ("clip-embed-large",
+                         want("clip_embed",
+                              "any",
+                              "diffusers",
+                              open_fields=["variant"],
+                              note="hidden_size 768: variant large where that is kept")),
+    "flux-transformer": ("flux-dev-transformer",
+                         want("main",
+                              "flux",
+                              "diffusers",
+                              "dev",
+                              EPS,
+                              open_fields=["prediction_type"],
+                              note=FLOW_NOTE)),
 }
 
 # Folders of another shape: specimen name -> (structure, path of the weights without suffix).
@@ -69,19 +84,25 @@ LAYOUT_FOLDERS = {
     "t5-encoder": ("t5-xxl", "text_encoder_2/model", want("t5_encoder", "any", "t5_encoder")),
     "lora-sd-1": ("lora-diffusers-sd-1", "pytorch_lora_weights", want("lora", "sd-1", "diffusers")),
     "lora-sdxl": ("lora-diffusers-sdxl", "pytorch_lora_weights", want("lora", "sdxl", "diffusers")),
-    "embedding-sd-1": ("embedding-diffusers-sd-1", "learned_embeds", want("embedding", "sd-1", "embedding_folder")),
-    "embedding-sdxl": ("embedding-sdxl", "learned_embeds", want("embedding", "sdxl", "embedding_folder")),
+    "embedding-sd-1": ("embedding-diffusers-sd-1", "learned_embeds",
+                       want("embedding", "sd-1", "embedding_folder")),
+    "embedding-sdxl": ("embedding-sdxl", "learned_embeds",
+                       want("embedding", "sdxl", "embedding_folder")),
 }
 
-# Single files: specimen name -> structure (the checkpoints of the main families are "ldm-..." or "bfl-...").
+# Single files: specimen name -> structure. Those of the main families are "ldm-..." or "bfl-...".
 FILES = {
     "vae-sd-1": ("ldm-vae-sd-1", want("vae", "sd-1", "checkpoint")),
-    "vae-sdxl": ("ldm-vae-sdxl", want("vae", "sdxl", "checkpoint", note="told from sd-1 by the file name only")),
+    "vae-sdxl": ("ldm-vae-sdxl",
+                 want("vae", "sdxl", "checkpoint", note="told from sd-1 by the file name only")),
     "vae-flux": ("bfl-vae-flux", want("vae", "flux", "checkpoint")),
     "controlnet-sd-1": ("ldm-controlnet-sd-1", want("controlnet", "sd-1", "checkpoint")),
     "controlnet-sd-2": ("ldm-controlnet-sd-2", want("controlnet", "sd-2", "checkpoint")),
-    "controlnet-sdxl": ("controlnet-sdxl", want("controlnet", "sdxl", "checkpoint",
-                                                note="diffusers names in one file, as SDXL ControlNets are shared")),
+    "controlnet-sdxl": ("controlnet-sdxl",
+                        want("controlnet",
+                             "sdxl",
+                             "checkpoint",
+                             note="diffusers names in one file, as SDXL ControlNets are shared")),
     "ip-adapter-sd-1": ("ip-adapter-sd-1", want("ip_adapter", "sd-1", "checkpoint")),
     "ip-adapter-sdxl": ("ip-adapter-sdxl", want("ip_adapter", "sdxl", "checkpoint")),
     "lora-sd-1": ("lora-kohya-sd-1", want("lora", "sd-1", "lycoris")),
@@ -110,11 +131,15 @@ def checkpoint_structure(family):
 
 
 def specimens():
-    """Every specimen: {id, kind, family, path (relative to the folder that `all` fills), expected, open?, note?}."""
+    """Every specimen: {id, kind, family, path, expected, open?, note?}.
+
+    The path is relative to the folder that `all` fills.
+    """
     rows = []
 
     def add(kind, family, path, entry):
-        rows.append({"id": f"{kind}/{family}", "kind": kind, "family": family, "path": path} | entry)
+        rows.append({"id": f"{kind}/{family}", "kind": kind, "family": family, "path": path}
+                    | entry)
 
     for family, entry in main_models("diffusers").items():
         assert family in pipelines.PIPELINES

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Builds real classes of diffusers and transformers on the meta device and writes their tensor names, shapes and
-config.json to structures/. Run once when a family is added; tests read only the output.
+"""Builds real classes of diffusers and transformers on the meta device.
 
-Needs torch, diffusers and transformers from PyPI; no weights are downloaded and no memory is taken for them.
+Writes their tensor names, shapes and config.json to structures/. Run once when a family is added;
+tests read only the output. Needs torch, diffusers and transformers (requirements-generate.txt); no
+weights are downloaded and no memory is taken for them.
 """
 
 import argparse
@@ -23,11 +24,16 @@ import layouts
 HERE = os.path.dirname(os.path.abspath(__file__))
 DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}
 TRANSFORMERS = {
-    configs.CLIP: transformers.CLIPTextConfig, configs.CLIPP: transformers.CLIPTextConfig,
-    configs.VIS: transformers.CLIPVisionConfig, configs.T5: transformers.T5Config,
+    configs.CLIP: transformers.CLIPTextConfig,
+    configs.CLIPP: transformers.CLIPTextConfig,
+    configs.VIS: transformers.CLIPVisionConfig,
+    configs.T5: transformers.T5Config,
+    configs.DPT: transformers.DPTConfig,
 }
-VERSIONS = {"torch": torch.__version__.split("+")[0], "diffusers": diffusers.__version__,
-            "transformers": transformers.__version__}
+VERSIONS = {
+    "torch": torch.__version__.split("+")[0], "diffusers": diffusers.__version__,
+    "transformers": transformers.__version__
+}
 
 
 def tensors_of(model):
@@ -39,7 +45,6 @@ def build(name, config):
         if name in TRANSFORMERS:
             model = getattr(transformers, name)(TRANSFORMERS[name](**config))
             model.config.architectures = [name]
-            # Saving ties the shared weights: a tied tensor appears once, as save_pretrained writes it.
             written = json.loads(model.config.to_json_string())
         else:
             model = getattr(diffusers, name).from_config(config)
@@ -66,8 +71,11 @@ def library_structures(out, only):
     built = {}
     for name, (cls, config) in configs.MODELS.items():
         model, written = build(cls, config)
-        record = {"id": name, "made": "class", "library": "transformers" if cls in TRANSFORMERS else "diffusers",
-                  "class": cls, "versions": VERSIONS, "config": written, "tensors": untied(model, tensors_of(model))}
+        record = {
+            "id": name, "made": "class",
+            "library": "transformers" if cls in TRANSFORMERS else "diffusers", "class": cls,
+            "versions": VERSIONS, "config": written, "tensors": untied(model, tensors_of(model))
+        }
         built[name] = (record, model)
         if only is None or name in only:
             save(out, name, record)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The corpus of broken, hostile and unusual-but-legal safetensors files and sharded folders.
 
-The name of each case begins with the error code that a strict reader must answer, or with "ok": for instance
-`invalid_file__header_len_beyond_file.safetensors`. A case without a dot is a folder with a sharded index.
+The name of each case begins with the error code that a strict reader must answer, or with "ok":
+for instance `invalid_file__header_len_beyond_file.safetensors`. A case without a dot is a folder
+with a sharded index.
 """
 
 import io
@@ -13,14 +14,17 @@ import zipfile
 
 import stfile
 
-CASES = {}  # file name -> (topic, function returning bytes, or a list of (bytes, size of the file with its hole))
+# File name -> (topic, function that returns bytes, or [(bytes, size of the file with its hole)]).
+CASES = {}
 
 
 def case(topic, name, suffix=".safetensors"):
+
     def register(function):
         assert name + suffix not in CASES, name
         CASES[name + suffix] = (topic, function)
         return function
+
     return register
 
 
@@ -52,7 +56,8 @@ def lengths():
     put("S1", "invalid_file__seven_bytes", GOOD[:7])
     put("S1", "invalid_file__length_only", GOOD[:8])
     put("S1", "invalid_file__header_len_zero", raw(b"", bytes(8)))
-    put("S1", "invalid_file__header_len_beyond_file", raw('{"a":' + entry() + "}", bytes(8), 1 << 20))
+    put("S1", "invalid_file__header_len_beyond_file", raw('{"a":' + entry() + "}", bytes(8),
+                                                          1 << 20))
     put("S1", "invalid_file__header_len_one_beyond_file", raw("{}", b"", 3))
     put("S1", "invalid_file__header_len_max_u64", raw("{}", bytes(64), 2**64 - 1))
     put("S1", "invalid_file__header_len_max_i64", raw("{}", bytes(64), 2**63 - 1))
@@ -61,33 +66,38 @@ def lengths():
     put("S1", "invalid_file__header_cut_off", raw('{"a":' + entry()[:-12], bytes(8)))
     case("S1", "invalid_file__header_len_over_cap")(
         lambda: [(struct.pack("<Q", 100_000_001) + b"{}", 8 + 100_000_001)])
-    put("S1", "invalid_file__html_page", b"<!DOCTYPE html><html><body>Not found</body></html>\n" * 8)
-    put("S1", "invalid_file__lfs_pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:"
-        + b"4d7a" * 16 + b"\nsize 6938040682\n")
+    put("S1", "invalid_file__html_page",
+        b"<!DOCTYPE html><html><body>Not found</body></html>\n" * 8)
+    put(
+        "S1", "invalid_file__lfs_pointer",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 +
+        b"\nsize 6938040682\n")
 
 
 def sizes():
     put("S2", "invalid_file__nesting_100000",
         one(entry(more=',"x":' + "[" * 100_000 + "]" * 100_000)))
     put("S2", "invalid_file__nesting_200", one(entry(more=',"x":' + "[" * 200 + "]" * 200)))
-    put("S2", "invalid_file__number_of_a_million_digits", one(entry(shape="[" + "9" * 1_000_000 + "]")))
+    put("S2", "invalid_file__number_of_a_million_digits",
+        one(entry(shape="[" + "9" * 1_000_000 + "]")))
     put("S2", "invalid_file__name_of_a_megabyte", one(entry(), name="n" * (1 << 20)))
     put("S2", "invalid_file__name_4097_bytes", one(entry(), name="n" * 4097))
     put("S2", "ok__name_4096_bytes", one(entry(), name="n" * 4096))
     case("S2", "ok__20000_tensors")(lambda: raw(
-        "{" + ",".join(f'"blocks.{i}.w":' + entry("U8", "[1]", f"[{i},{i + 1}]") for i in range(20_000)) + "}",
-        bytes(20_000)))
+        "{" + ",".join(f'"blocks.{i}.w":' + entry("U8", "[1]", f"[{i},{i + 1}]")
+                       for i in range(20_000)) + "}", bytes(20_000)))
 
 
 def ranges():
     two = '{"a":%s,"b":%s}'
-    case("S3", "invalid_file__overlap_bomb")(lambda: raw(
-        "{" + ",".join(f'"t{i}":' + entry() for i in range(2000)) + "}", bytes(8)))
+    case("S3", "invalid_file__overlap_bomb")(
+        lambda: raw("{" + ",".join(f'"t{i}":' + entry() for i in range(2000)) + "}", bytes(8)))
     put("S3", "invalid_file__overlap_partial",
         raw(two % (entry(offsets="[0,8]"), entry(offsets="[4,12]")), bytes(12)))
     put("S3", "invalid_file__overlap_inside",
         raw(two % (entry(shape="[4]", offsets="[0,16]"), entry(offsets="[4,12]")), bytes(16)))
-    put("S4", "invalid_file__hole_between", raw(two % (entry(), entry(offsets="[16,24]")), bytes(24)))
+    put("S4", "invalid_file__hole_between", raw(two % (entry(), entry(offsets="[16,24]")),
+                                                bytes(24)))
     put("S4", "invalid_file__hole_at_start", one(entry(offsets="[8,16]"), bytes(16)))
     put("S4", "invalid_file__hole_before_empty_tensor",
         raw(two % (entry(), entry(shape="[0]", offsets="[12,12]")), bytes(12)))
@@ -103,16 +113,29 @@ def ranges():
             packed.writestr(zipfile.ZipInfo("archive/data.pkl"), b"\x80\x02N.")
         return GOOD + tail.getvalue()
 
-    put("S4", "invalid_file__pickle_behind", GOOD + b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00:\x85R.")
+    put("S4", "invalid_file__pickle_behind",
+        GOOD + b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00:\x85R.")
 
 
 def offsets():
     bad = {
-        "begin_beyond_end": "[8,0]", "negative": "[-8,0]", "both_negative": "[-8,-16]", "float": "[0,8.0]",
-        "exponent": "[0,8e0]", "string": '["0","8"]', "i64_max_plus_one": "[0,9223372036854775808]",
-        "u64_overflow": "[0,18446744073709551624]", "leading_zero": "[0,08]", "null": "null", "one": "[8]",
-        "three": "[0,8,8]", "object": '{"begin":0,"end":8}', "true": "[false,8]", "beyond_file": "[0,800]",
-        "plus_sign": "[0,+8]", "hexadecimal": "[0,0x8]",
+        "begin_beyond_end": "[8,0]",
+        "negative": "[-8,0]",
+        "both_negative": "[-8,-16]",
+        "float": "[0,8.0]",
+        "exponent": "[0,8e0]",
+        "string": '["0","8"]',
+        "i64_max_plus_one": "[0,9223372036854775808]",
+        "u64_overflow": "[0,18446744073709551624]",
+        "leading_zero": "[0,08]",
+        "null": "null",
+        "one": "[8]",
+        "three": "[0,8,8]",
+        "object": '{"begin":0,"end":8}',
+        "true": "[false,8]",
+        "beyond_file": "[0,800]",
+        "plus_sign": "[0,+8]",
+        "hexadecimal": "[0,0x8]",
     }
     for name, text in bad.items():
         put("S5", f"invalid_file__offset_{name}", one(entry(offsets=text)))
@@ -121,10 +144,19 @@ def offsets():
 
 def shapes():
     bad = {
-        "product_overflow": "[4294967296,4294967296,2]", "bytes_overflow": "[4611686018427387905]",
-        "overflow_before_zero": "[9223372036854775808,4,0]", "dim_2_to_64": "[0,18446744073709551616]",
-        "size_mismatch": "[3]", "negative": "[-2]", "negative_pair": "[-1,-2]", "float": "[2.0]",
-        "exponent": "[2e0]", "string": '["2"]', "nested": "[[2]]", "null": "null", "number": "2",
+        "product_overflow": "[4294967296,4294967296,2]",
+        "bytes_overflow": "[4611686018427387905]",
+        "overflow_before_zero": "[9223372036854775808,4,0]",
+        "dim_2_to_64": "[0,18446744073709551616]",
+        "size_mismatch": "[3]",
+        "negative": "[-2]",
+        "negative_pair": "[-1,-2]",
+        "float": "[2.0]",
+        "exponent": "[2e0]",
+        "string": '["2"]',
+        "nested": "[[2]]",
+        "null": "null",
+        "number": "2",
         "5000_dims": "[" + "1," * 4999 + "2]",
     }
     for name, text in bad.items():
@@ -142,7 +174,8 @@ def shapes():
 def texts():
     pair = '{"%s":%s,"%s":%s}'
     second = entry(offsets="[8,16]")
-    put("S7", "invalid_file__duplicate_name_same_range", raw(pair % ("a", entry(), "a", entry()), bytes(8)))
+    put("S7", "invalid_file__duplicate_name_same_range",
+        raw(pair % ("a", entry(), "a", entry()), bytes(8)))
     put("S7", "invalid_file__duplicate_name", raw(pair % ("a", entry(), "a", second), bytes(16)))
     put("S7", "invalid_file__duplicate_name_by_escape",
         raw(pair % ("a", entry(), "\\u0061", entry()), bytes(8)))
@@ -151,9 +184,12 @@ def texts():
         raw('{"__metadata__":{"a":"1"},"__metadata__":{"a":"2"},"a":' + entry() + "}", bytes(8)))
     put("S7", "invalid_file__duplicate_metadata_key",
         raw('{"__metadata__":{"a":"1","a":"2"},"a":' + entry() + "}", bytes(8)))
-    for name, text in {"number": '{"a":1}', "object": '{"a":{}}', "null_value": '{"a":null}', "list": '["a"]',
-                       "string": '"a"'}.items():
-        put("S7", f"invalid_file__metadata_{name}", raw('{"__metadata__":%s,"a":%s}' % (text, entry()), bytes(8)))
+    for name, text in {
+            "number": '{"a":1}', "object": '{"a":{}}', "null_value": '{"a":null}', "list": '["a"]',
+            "string": '"a"'
+    }.items():
+        put("S7", f"invalid_file__metadata_{name}",
+            raw('{"__metadata__":%s,"a":%s}' % (text, entry()), bytes(8)))
     put("S7", "invalid_file__leading_space", raw(" {" + f'"a":{entry()}' + "}", bytes(8)))
     put("S7", "invalid_file__bom", raw(b"\xef\xbb\xbf{}"))
     put("S7", "invalid_file__not_an_object", raw("[]"))
@@ -169,14 +205,24 @@ def texts():
     put("S7", "invalid_file__nan", one(entry(more=',"x":NaN')))
     put("S7", "invalid_file__spaces_only", raw(" " * 16))
     names = {
-        "nul_escape": b"a\\u0000b", "raw_nul": b"a\0b", "raw_newline": b"a\nb", "raw_escape_char": b"\x1b[31m",
-        "utf8_overlong": b"a\xc0\xaf", "utf8_stray_continuation": b"a\x80", "utf8_cut_off": b"a\xe2\x82",
-        "utf8_surrogate": b"a\xed\xa0\x80", "utf8_beyond_unicode": b"a\xf4\x90\x80\x80",
-        "lone_high_surrogate": b"a\\ud800", "lone_low_surrogate": b"a\\udc00",
-        "surrogates_swapped": b"a\\ude00\\ud83d", "bad_escape": b"a\\x41", "escape_cut_off": b"a\\u12",
+        "nul_escape": b"a\\u0000b",
+        "raw_nul": b"a\0b",
+        "raw_newline": b"a\nb",
+        "raw_escape_char": b"\x1b[31m",
+        "utf8_overlong": b"a\xc0\xaf",
+        "utf8_stray_continuation": b"a\x80",
+        "utf8_cut_off": b"a\xe2\x82",
+        "utf8_surrogate": b"a\xed\xa0\x80",
+        "utf8_beyond_unicode": b"a\xf4\x90\x80\x80",
+        "lone_high_surrogate": b"a\\ud800",
+        "lone_low_surrogate": b"a\\udc00",
+        "surrogates_swapped": b"a\\ude00\\ud83d",
+        "bad_escape": b"a\\x41",
+        "escape_cut_off": b"a\\u12",
     }
     for name, text in names.items():
-        put("S7", f"invalid_file__name_{name}", raw(b'{"' + text + b'":' + entry().encode() + b"}", bytes(8)))
+        put("S7", f"invalid_file__name_{name}",
+            raw(b'{"' + text + b'":' + entry().encode() + b"}", bytes(8)))
 
 
 def odd_header():
@@ -198,31 +244,42 @@ def legal():
     put("6.1", "ok__metadata_only", raw('{"__metadata__":{"format":"pt"}}'))
     put("6.1", "ok__metadata_null", raw(meta % "null", bytes(8)))
     put("6.1", "ok__metadata_empty", raw(meta % "{}", bytes(8)))
-    put("6.1", "ok__metadata_unicode", raw(meta % '{"\u00e4":"\u65e5\u672c \\n \\ud83d\\ude00","":""}', bytes(8)))
+    put("6.1", "ok__metadata_unicode",
+        raw(meta % '{"\u00e4":"\u65e5\u672c \\n \\ud83d\\ude00","":""}', bytes(8)))
     put("6.1", "ok__metadata_last", raw('{"a":' + entry() + ',"__metadata__":{"k":"v"}}', bytes(8)))
-    put("6.1", "ok__metadata_key_by_escape", raw('{"\\u005f_metadata__":{"k":"v"},"a":' + entry() + "}", bytes(8)))
+    put("6.1", "ok__metadata_key_by_escape",
+        raw('{"\\u005f_metadata__":{"k":"v"},"a":' + entry() + "}", bytes(8)))
     put("6.1", "ok__metadata_value_64k", raw(meta % ('{"k":"' + "v" * 65536 + '"}'), bytes(8)))
     put("6.1", "ok__rank_0", one(entry(shape="[]", offsets="[0,4]"), bytes(4)))
     put("6.1", "ok__rank_8", one(entry(shape="[1,2,1,1,1,1,1,1]")))
     put("6.1", "ok__zero_size_tensor", one(entry(shape="[0]", offsets="[0,0]"), b""))
-    put("6.1", "ok__zero_size_among_others", raw(
-        '{"a":%s,"b":%s,"c":%s,"d":%s}' % (entry(), entry(shape="[4,0,3]", offsets="[8,8]"),
-                                           entry("I8", "[0]", "[8,8]"), entry(offsets="[8,16]")), bytes(16)))
-    put("6.1", "ok__zero_size_at_end", raw('{"a":%s,"b":%s}' % (entry(), entry(shape="[0]", offsets="[8,8]")),
-                                           bytes(8)))
-    put("6.1", "ok__entries_not_in_file_order", raw(
-        '{"a":%s,"b":%s}' % (entry(offsets="[8,16]"), entry(offsets="[0,8]")), bytes(range(16))))
+    put(
+        "6.1", "ok__zero_size_among_others",
+        raw(
+            '{"a":%s,"b":%s,"c":%s,"d":%s}' %
+            (entry(), entry(shape="[4,0,3]", offsets="[8,8]"), entry(
+                "I8", "[0]", "[8,8]"), entry(offsets="[8,16]")), bytes(16)))
+    put("6.1", "ok__zero_size_at_end",
+        raw('{"a":%s,"b":%s}' % (entry(), entry(shape="[0]", offsets="[8,8]")), bytes(8)))
+    put(
+        "6.1", "ok__entries_not_in_file_order",
+        raw('{"a":%s,"b":%s}' % (entry(offsets="[8,16]"), entry(offsets="[0,8]")),
+            bytes(range(16))))
     put("6.1", "ok__fields_in_other_order", one('{"data_offsets":[0,8],"shape":[2],"dtype":"F32"}'))
-    put("6.1", "ok__unknown_fields", one(entry(more=',"x":{"y":[1,-2.5e3,true,false,null,"z"]},"q":{}')))
-    put("6.1", "ok__white_space_inside", one('{ "dtype" : "F32",\n\t"shape":\r\n[ 2 ] , "data_offsets":[ 0 , 8 ] }'))
+    put("6.1", "ok__unknown_fields",
+        one(entry(more=',"x":{"y":[1,-2.5e3,true,false,null,"z"]},"q":{}')))
+    put("6.1", "ok__white_space_inside",
+        one('{ "dtype" : "F32",\n\t"shape":\r\n[ 2 ] , "data_offsets":[ 0 , 8 ] }'))
     put("6.1", "ok__padding_spaces", raw('{"a":' + entry() + "}" + " " * 61, bytes(8)))
     put("6.1", "ok__padding_spaces_64k", raw('{"a":' + entry() + "}" + " " * 65536, bytes(8)))
     put("6.1", "ok__data_not_aligned", odd_header())
     put("6.1", "ok__escaped_dtype", one(entry("\\u004632")))
-    put("6.1", "ok__names_differ_in_case", raw('{"a":%s,"A":%s}' % (entry(), entry(offsets="[8,16]")), bytes(16)))
+    put("6.1", "ok__names_differ_in_case",
+        raw('{"a":%s,"A":%s}' % (entry(), entry(offsets="[8,16]")), bytes(16)))
     for bits, dtype, shape in [(4, "F4", [2]), (6, "F6_E2M3", [4]), (6, "F6_E3M2", [4])]:
         size = shape[0] * bits // 8
-        put("6.1", f"ok__dtype_{dtype}", one(entry(dtype, json.dumps(shape), f"[0,{size}]"), bytes(size)))
+        put("6.1", f"ok__dtype_{dtype}",
+            one(entry(dtype, json.dumps(shape), f"[0,{size}]"), bytes(size)))
 
     @case("6.1", "ok__all_dtypes")
     def all_dtypes():
@@ -253,16 +310,28 @@ FOLDERS = {
     "ok__index_without_total": {INDEX: index(GOOD_MAP, None), S1: shard("a"), S2: shard("b")},
     "ok__index_total_wrong": {INDEX: index(GOOD_MAP, 5), S1: shard("a"), S2: shard("b")},
     "invalid_file__index_shard_missing": {INDEX: index(GOOD_MAP), S1: shard("a")},
-    "invalid_file__index_tensor_missing": {INDEX: index(GOOD_MAP | {"c": S2}), S1: shard("a"), S2: shard("b")},
-    "invalid_file__index_tensor_in_other_shard": {INDEX: index({"a": S2, "b": S1}), S1: shard("a"), S2: shard("b")},
-    "invalid_file__index_shard_broken": {INDEX: index(GOOD_MAP), S1: shard("a"), S2: shard("b")[:-1]},
+    "invalid_file__index_tensor_missing": {
+        INDEX: index(GOOD_MAP | {"c": S2}), S1: shard("a"), S2: shard("b")
+    },
+    "invalid_file__index_tensor_in_other_shard": {
+        INDEX: index({"a": S2, "b": S1}), S1: shard("a"), S2: shard("b")
+    },
+    "invalid_file__index_shard_broken": {
+        INDEX: index(GOOD_MAP), S1: shard("a"), S2: shard("b")[:-1]
+    },
     "invalid_file__index_not_json": {INDEX: b"{", S1: shard("a"), S2: shard("b")},
     "invalid_file__index_without_map": {INDEX: b'{"metadata":{}}', S1: shard("a"), S2: shard("b")},
     "invalid_file__index_file_is_number": {INDEX: index({"a": 1}), S1: shard("a"), S2: shard("b")},
     "unsafe_path__index_parent": {INDEX: index({"a": OUTSIDE}), S1: shard("a"), S2: shard("b")},
-    "unsafe_path__index_absolute": {INDEX: index({"a": "/etc/passwd"}), S1: shard("a"), S2: shard("b")},
-    "unsafe_path__index_inner_parent": {INDEX: index({"a": "x/../" + OUTSIDE}), S1: shard("a"), S2: shard("b")},
-    "unsafe_path__index_shard_links_out": {INDEX: index(GOOD_MAP), S1: ("link", OUTSIDE), S2: shard("b")},
+    "unsafe_path__index_absolute": {
+        INDEX: index({"a": "/etc/passwd"}), S1: shard("a"), S2: shard("b")
+    },
+    "unsafe_path__index_inner_parent": {
+        INDEX: index({"a": "x/../" + OUTSIDE}), S1: shard("a"), S2: shard("b")
+    },
+    "unsafe_path__index_shard_links_out": {
+        INDEX: index(GOOD_MAP), S1: ("link", OUTSIDE), S2: shard("b")
+    },
 }
 
 for fill in (lengths, sizes, ranges, offsets, shapes, texts, legal):
@@ -270,7 +339,7 @@ for fill in (lengths, sizes, ranges, offsets, shapes, texts, legal):
 
 
 def write_corpus(out):
-    """Writes every case below `out`, and manifest.json: [{"path", "expected", "topic"}]. Returns that list."""
+    """Writes every case below `out`, and manifest.json: [{"path", "expected", "topic"}]."""
     os.makedirs(out, exist_ok=True)
     manifest = []
     for name, (topic, make) in CASES.items():

@@ -1,27 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""Layouts that no class of the libraries writes, derived from the structures of those that do: single-file
-checkpoints of Stable Diffusion and FLUX, kohya and diffusers LoRAs, IP adapters, textual inversions.
+"""Layouts that no class of the libraries writes, derived from the structures of those that do.
 
-Structures here are {name: [dtype, shape]}. generate_structures.py checks the mappings by converting the result back
-with the converters of diffusers.
+Single-file checkpoints of Stable Diffusion and FLUX, kohya and diffusers LoRAs, IP adapters,
+textual inversions. Structures here are {name: [dtype, shape]}. generate_structures.py checks the
+mappings by converting the result back with the converters of diffusers.
 """
 
 import re
 
-RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
-          "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
+RESNET = {
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"
+}
 UNET_TOP = {
-    "conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2", "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2", "conv_norm_out": "out.0", "conv_out": "out.2",
-    "mid_block.attentions.0": "middle_block.1", "controlnet_mid_block": "middle_block_out.0",
+    "conv_in": "input_blocks.0.0",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "mid_block.attentions.0": "middle_block.1",
+    "controlnet_mid_block": "middle_block_out.0",
     "controlnet_cond_embedding.conv_in": "input_hint_block.0",
     "controlnet_cond_embedding.conv_out": "input_hint_block.14",
 }
 
 
 def unet_name(name, layers=2, attention_ups=()):
-    """The LDM name of a diffusers UNet or ControlNet tensor. attention_ups: up blocks that have attentions."""
+    """The LDM name of a UNet or ControlNet tensor. attention_ups: up blocks with attentions."""
     for ours, theirs in UNET_TOP.items():
         if name.startswith(ours + "."):
             return theirs + name[len(ours):]
@@ -52,10 +59,13 @@ def ldm_unet(tensors):
     return {unet_name(k, 2, ups): v for k, v in tensors.items()}
 
 
-VAE_MID = {"mid_block.resnets.0": "mid.block_1", "mid_block.resnets.1": "mid.block_2",
-           "mid_block.attentions.0.group_norm": "mid.attn_1.norm", "mid_block.attentions.0.to_q": "mid.attn_1.q",
-           "mid_block.attentions.0.to_k": "mid.attn_1.k", "mid_block.attentions.0.to_v": "mid.attn_1.v",
-           "mid_block.attentions.0.to_out.0": "mid.attn_1.proj_out", "conv_norm_out": "norm_out"}
+VAE_MID = {
+    "mid_block.resnets.0": "mid.block_1", "mid_block.resnets.1": "mid.block_2",
+    "mid_block.attentions.0.group_norm": "mid.attn_1.norm",
+    "mid_block.attentions.0.to_q": "mid.attn_1.q", "mid_block.attentions.0.to_k": "mid.attn_1.k",
+    "mid_block.attentions.0.to_v": "mid.attn_1.v",
+    "mid_block.attentions.0.to_out.0": "mid.attn_1.proj_out", "conv_norm_out": "norm_out"
+}
 
 
 def ldm_vae(tensors):
@@ -66,8 +76,10 @@ def ldm_vae(tensors):
             new = new.replace("." + ours + ".", "." + theirs + ".")
         new = re.sub(r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2", new)
         new = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", new)
-        new = re.sub(r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"up.{3 - int(m[1])}.block.{m[2]}", new)
-        new = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample", new)
+        new = re.sub(r"up_blocks\.(\d)\.resnets\.(\d)",
+                     lambda m: f"up.{3 - int(m[1])}.block.{m[2]}", new)
+        new = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample",
+                     new)
         new = new.replace("conv_shortcut", "nin_shortcut")
         # The attention's linear layers are 1x1 convolutions here.
         if ".mid.attn_1." in new and len(shape) == 2:
@@ -81,16 +93,20 @@ def hf_clip(tensors):
     return {"text_model.embeddings.position_ids": ["I64", [1, 77]]} | tensors
 
 
-OPEN_CLIP = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
-             "self_attn.out_proj": "attn.out_proj"}
+OPEN_CLIP = {
+    "layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj"
+}
 
 
 def open_clip(tensors, layers):
-    """OpenCLIP's names of a transformers text model; `layers` may be one more than the model keeps."""
+    """OpenCLIP's names of a text model; `layers` may be one more than the model keeps."""
     width = tensors["text_model.embeddings.token_embedding.weight"][1][1]
-    out = {"logit_scale": ["F32", []], "text_projection": ["F32", [width, width]],
-           "positional_embedding": tensors["text_model.embeddings.position_embedding.weight"],
-           "token_embedding.weight": tensors["text_model.embeddings.token_embedding.weight"]}
+    out = {
+        "logit_scale": ["F32", []], "text_projection": ["F32", [width, width]],
+        "positional_embedding": tensors["text_model.embeddings.position_embedding.weight"],
+        "token_embedding.weight": tensors["text_model.embeddings.token_embedding.weight"]
+    }
     for part in ("weight", "bias"):
         out[f"ln_final.{part}"] = tensors[f"text_model.final_layer_norm.{part}"]
         for layer in range(layers):
@@ -108,14 +124,17 @@ def prefixed(prefix, tensors):
     return {prefix + k: v for k, v in tensors.items()}
 
 
-SCHEDULE = ["betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
-            "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
-            "sqrt_recipm1_alphas_cumprod", "posterior_variance", "posterior_log_variance_clipped",
-            "posterior_mean_coef1", "posterior_mean_coef2"]
+SCHEDULE = [
+    "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod", "posterior_variance", "posterior_log_variance_clipped",
+    "posterior_mean_coef1", "posterior_mean_coef2"
+]
 
 
 def ldm_checkpoint(unet, vae, text):
-    schedule = {name: ["F32", [1000]] for name in SCHEDULE} if "cond_stage_model" in next(iter(text)) else {}
+    schedule = {name: ["F32", [1000]]
+                for name in SCHEDULE} if "cond_stage_model" in next(iter(text)) else {}
     return schedule | prefixed("model.diffusion_model.", ldm_unet(unet)) \
         | prefixed("first_stage_model.", ldm_vae(vae)) | text
 
@@ -127,21 +146,40 @@ FLUX_TOP = {
     "time_text_embed.text_embedder.linear_2": "vector_in.out_layer",
     "time_text_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
     "time_text_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
-    "context_embedder": "txt_in", "x_embedder": "img_in", "proj_out": "final_layer.linear",
+    "context_embedder": "txt_in",
+    "x_embedder": "img_in",
+    "proj_out": "final_layer.linear",
     "norm_out.linear": "final_layer.adaLN_modulation.1",
 }
 FLUX_DOUBLE = {
-    "norm1.linear": "img_mod.lin", "norm1_context.linear": "txt_mod.lin", "attn.to_q": "img_attn.qkv",
-    "attn.to_k": "img_attn.qkv", "attn.to_v": "img_attn.qkv", "attn.add_q_proj": "txt_attn.qkv",
-    "attn.add_k_proj": "txt_attn.qkv", "attn.add_v_proj": "txt_attn.qkv", "ff.net.0.proj": "img_mlp.0",
-    "ff.net.2": "img_mlp.2", "ff_context.net.0.proj": "txt_mlp.0", "ff_context.net.2": "txt_mlp.2",
-    "attn.norm_q": "img_attn.norm.query_norm", "attn.norm_k": "img_attn.norm.key_norm",
-    "attn.norm_added_q": "txt_attn.norm.query_norm", "attn.norm_added_k": "txt_attn.norm.key_norm",
-    "attn.to_out.0": "img_attn.proj", "attn.to_add_out": "txt_attn.proj",
+    "norm1.linear": "img_mod.lin",
+    "norm1_context.linear": "txt_mod.lin",
+    "attn.to_q": "img_attn.qkv",
+    "attn.to_k": "img_attn.qkv",
+    "attn.to_v": "img_attn.qkv",
+    "attn.add_q_proj": "txt_attn.qkv",
+    "attn.add_k_proj": "txt_attn.qkv",
+    "attn.add_v_proj": "txt_attn.qkv",
+    "ff.net.0.proj": "img_mlp.0",
+    "ff.net.2": "img_mlp.2",
+    "ff_context.net.0.proj": "txt_mlp.0",
+    "ff_context.net.2": "txt_mlp.2",
+    "attn.norm_q": "img_attn.norm.query_norm",
+    "attn.norm_k": "img_attn.norm.key_norm",
+    "attn.norm_added_q": "txt_attn.norm.query_norm",
+    "attn.norm_added_k": "txt_attn.norm.key_norm",
+    "attn.to_out.0": "img_attn.proj",
+    "attn.to_add_out": "txt_attn.proj",
 }
 FLUX_SINGLE = {
-    "norm.linear": "modulation.lin", "attn.to_q": "linear1", "attn.to_k": "linear1", "attn.to_v": "linear1",
-    "proj_mlp": "linear1", "proj_out": "linear2", "attn.norm_q": "norm.query_norm", "attn.norm_k": "norm.key_norm",
+    "norm.linear": "modulation.lin",
+    "attn.to_q": "linear1",
+    "attn.to_k": "linear1",
+    "attn.to_v": "linear1",
+    "proj_mlp": "linear1",
+    "proj_out": "linear2",
+    "attn.norm_q": "norm.query_norm",
+    "attn.norm_k": "norm.key_norm",
 }
 
 
@@ -155,7 +193,7 @@ def flux_name(name):
 
 
 def bfl_flux(tensors):
-    """The layout of the original FLUX files: query, key, value (and a single block's MLP) are one tensor."""
+    """The original FLUX files: query, key, value (and a single block's MLP) are one tensor."""
     out = {}
     for name, (dtype, shape) in tensors.items():
         new = flux_name(name)
@@ -165,7 +203,7 @@ def bfl_flux(tensors):
 
 
 def lora_modules(tensors, attention_only=False):
-    """The layers inside the attention blocks that trainers wrap: (module, in, out, is a 1x1 convolution)."""
+    """The layers that trainers wrap: (module, in, out, is a 1x1 convolution)."""
     pattern = r"(.*\.attentions\.\d+\..*)\.weight$" if not attention_only else \
         r"(.*\.attn[12]\.to_(?:q|k|v|out\.0))\.weight$"
     for name, (_, shape) in tensors.items():
@@ -203,11 +241,13 @@ def diffusers_lora(unet, rank):
 
 
 def ip_adapter(model, tensors, clip_width, tokens=4):
-    """One key and one value layer for each cross attention, numbered by its place among all attention layers."""
+    """A key and a value layer for each cross attention, numbered among all attention layers."""
     cross = model.config.cross_attention_dim
-    out = {"image_proj.proj.weight": ["F32", [tokens * cross, clip_width]],
-           "image_proj.proj.bias": ["F32", [tokens * cross]],
-           "image_proj.norm.weight": ["F32", [cross]], "image_proj.norm.bias": ["F32", [cross]]}
+    out = {
+        "image_proj.proj.weight": ["F32", [tokens * cross, clip_width]],
+        "image_proj.proj.bias": ["F32", [tokens * cross]],
+        "image_proj.norm.weight": ["F32", [cross]], "image_proj.norm.bias": ["F32", [cross]]
+    }
     for number, processor in enumerate(model.attn_processors):
         layer = processor.removesuffix(".processor")
         if layer.endswith(".attn2"):
@@ -217,13 +257,17 @@ def ip_adapter(model, tensors, clip_width, tokens=4):
     return out
 
 
-XL_SPEC = {"modelspec.sai_model_spec": "1.0.0", "modelspec.resolution": "1024x1024",
-           "modelspec.architecture": "stable-diffusion-xl-v1-base"}
+XL_SPEC = {
+    "modelspec.sai_model_spec": "1.0.0", "modelspec.resolution": "1024x1024",
+    "modelspec.architecture": "stable-diffusion-xl-v1-base"
+}
 
 
 def kohya_metadata(version, rank, v2="False"):
-    return {"ss_network_module": "networks.lora", "ss_network_dim": str(rank), "ss_network_alpha": str(rank // 2),
-            "ss_base_model_version": version, "ss_v2": v2}
+    return {
+        "ss_network_module": "networks.lora", "ss_network_dim": str(rank),
+        "ss_network_alpha": str(rank // 2), "ss_base_model_version": version, "ss_v2": v2
+    }
 
 
 def derive(built):
@@ -240,34 +284,41 @@ def derive(built):
     xl = prefixed("conditioner.embedders.0.transformer.", hf_clip(t["sdxl-text_encoder"])) \
         | prefixed("conditioner.embedders.1.model.", big)
     refiner = prefixed("conditioner.embedders.0.model.", big)
-    for family, vae, text, metadata in [
-            ("sd-1", "sd-1-vae", sd1, pt), ("sd-1-inpaint", "sd-1-vae", sd1, pt), ("sd-2", "sd-2-vae", sd2, pt),
-            ("sd-2-inpaint", "sd-2-vae", sd2, pt), ("sd-2-depth", "sd-2-vae", sd2, pt),
-            ("sdxl", "sdxl-vae", xl, XL_SPEC), ("sdxl-inpaint", "sdxl-vae", xl, pt),
-            ("sdxl-refiner", "sdxl-vae", refiner, pt)]:
+    for family, vae, text, metadata in [("sd-1", "sd-1-vae", sd1, pt),
+                                        ("sd-1-inpaint", "sd-1-vae", sd1, pt),
+                                        ("sd-2", "sd-2-vae", sd2, pt),
+                                        ("sd-2-inpaint", "sd-2-vae", sd2, pt),
+                                        ("sd-2-depth", "sd-2-vae", sd2, pt),
+                                        ("sdxl", "sdxl-vae", xl, XL_SPEC),
+                                        ("sdxl-inpaint", "sdxl-vae", xl, pt),
+                                        ("sdxl-refiner", "sdxl-vae", refiner, pt)]:
         unet = f"{family}-unet"
         yield f"ldm-{family}", row([unet, vae], ldm_checkpoint(t[unet], t[vae], text), metadata)
     for family in ("flux-dev", "flux-schnell", "flux-fill"):
         yield f"bfl-{family}", row([f"{family}-transformer"], bfl_flux(t[f"{family}-transformer"]))
-    for name, vae in [("ldm-vae-sd-1", "sd-1-vae"), ("ldm-vae-sdxl", "sdxl-vae"), ("bfl-vae-flux", "flux-vae")]:
+    for name, vae in [("ldm-vae-sd-1", "sd-1-vae"), ("ldm-vae-sdxl", "sdxl-vae"),
+                      ("bfl-vae-flux", "flux-vae")]:
         yield name, row([vae], ldm_vae(t[vae]))
     for family in ("sd-1", "sd-2"):
         source = f"controlnet-{family}"
         yield f"ldm-{source}", row([source], prefixed("control_model.", ldm_unet(t[source])))
     for family, width in [("sd-1", 1024), ("sdxl", 1280)]:
         record, model = built[f"{family}-unet"]
-        yield f"ip-adapter-{family}", row([record["id"]], ip_adapter(model, record["tensors"], width))
-    yield "lora-kohya-sd-1", row(
-        ["sd-1-unet", "sd-1-text_encoder"],
-        kohya_lora(t["sd-1-unet"], {"lora_te": t["sd-1-text_encoder"]}, 32), kohya_metadata("sd_v1", 32))
-    yield "lora-kohya-sd-2", row(
-        ["sd-2-unet", "sd-2-text_encoder"],
-        kohya_lora(t["sd-2-unet"], {"lora_te": t["sd-2-text_encoder"]}, 32), kohya_metadata("sd_v2_v", 32, "True"))
+        yield f"ip-adapter-{family}", row([record["id"]], ip_adapter(model, record["tensors"],
+                                                                     width))
+    yield "lora-kohya-sd-1", row(["sd-1-unet", "sd-1-text_encoder"],
+                                 kohya_lora(t["sd-1-unet"], {"lora_te": t["sd-1-text_encoder"]},
+                                            32), kohya_metadata("sd_v1", 32))
+    yield "lora-kohya-sd-2", row(["sd-2-unet", "sd-2-text_encoder"],
+                                 kohya_lora(t["sd-2-unet"], {"lora_te": t["sd-2-text_encoder"]},
+                                            32), kohya_metadata("sd_v2_v", 32, "True"))
     encoders = {"lora_te1": t["sdxl-text_encoder"], "lora_te2": t["sdxl-text_encoder_2"]}
     yield "lora-kohya-sdxl", row(["sdxl-unet", "sdxl-text_encoder", "sdxl-text_encoder_2"],
-                                 kohya_lora(t["sdxl-unet"], encoders, 16, True), kohya_metadata("sdxl_base_v1-0", 16))
+                                 kohya_lora(t["sdxl-unet"], encoders, 16, True),
+                                 kohya_metadata("sdxl_base_v1-0", 16))
     for family in ("sd-1", "sdxl"):
-        yield f"lora-diffusers-{family}", row([f"{family}-unet"], diffusers_lora(t[f"{family}-unet"], 4), pt)
+        yield f"lora-diffusers-{family}", row([f"{family}-unet"],
+                                              diffusers_lora(t[f"{family}-unet"], 4), pt)
     yield "embedding-sd-1", row([], {"emb_params": ["F32", [5, 768]]})
     yield "embedding-sd-2", row([], {"emb_params": ["F32", [5, 1024]]})
     yield "embedding-sdxl", row([], {"clip_g": ["F32", [5, 1280]], "clip_l": ["F32", [5, 768]]})

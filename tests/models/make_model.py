@@ -1,18 +1,20 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Makes test models with the true structure of real families. Needs the standard library and NumPy only.
+"""Makes test models with the true structure of real families. Needs only NumPy beside Python.
 
   make_model.py list
   make_model.py expected [--kind KIND]
-  make_model.py pipeline --family sd-1 --out DIR [--variants fp16,default] [--shards N] [--seed S] [--sparse]
+  make_model.py pipeline --family sd-1 --out DIR [--variants fp16,default] [--shards N]
+                         [--shard-parts unet,transformer] [--seed S] [--sparse]
   make_model.py folder --family controlnet-sdxl --out DIR [--variants ...] [--shards N] [--sparse]
   make_model.py checkpoint --family sdxl --out FILE [--dtype F16] [--sparse]
   make_model.py state-dict --json KEYS.json --out FILE [--dtype F16] [--sparse]
   make_model.py hostile --out DIR
   make_model.py all --out DIR
 
-A pipeline is tiny and has data, unless --sparse asks for the family's full size. Folders and checkpoints have their
-full size; with --sparse the data are a hole, so that gigabytes take milliseconds and no disk. Data come from --seed.
+A pipeline is tiny and has data, unless --sparse asks for the family's full size. Folders and
+checkpoints have their full size; with --sparse the data are a hole, so that gigabytes take
+milliseconds and no disk. Data come from --seed.
 """
 
 import argparse
@@ -30,12 +32,23 @@ import stfile  # noqa: E402
 FIXTURES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures")
 
 
-def make_pipeline(out, family, variants=("default",), shards=1, seed=0, sparse=False,
+def make_pipeline(out,
+                  family,
+                  variants=("default", ),
+                  shards=1,
+                  seed=0,
+                  sparse=False,
                   shard_parts=("unet", "transformer")):
-    return pipelines.write_pipeline(out, family, variants, shards, seed, full=sparse, shard_parts=shard_parts)
+    return pipelines.write_pipeline(out,
+                                    family,
+                                    variants,
+                                    shards,
+                                    seed,
+                                    full=sparse,
+                                    shard_parts=shard_parts)
 
 
-def make_folder(out, family, variants=("default",), shards=1, seed=0, sparse=True):
+def make_folder(out, family, variants=("default", ), shards=1, seed=0, sparse=True):
     if family in families.FOLDERS:
         structure = pipelines.load_structure(families.FOLDERS[family][0])
         return pipelines.write_model_folder(out, structure, variants, shards, seed, sparse)
@@ -45,9 +58,11 @@ def make_folder(out, family, variants=("default",), shards=1, seed=0, sparse=Tru
     if family == "t5-encoder":
         pipelines.write_t5_tokenizer(os.path.join(out, "tokenizer_2"))
         # The hub keeps this encoder in two shards, and identification may look for their index.
-        return pipelines.write_model_folder(folder, structure, variants, max(shards, 2), seed, sparse)
-    return sum(pipelines.write_weights(folder, stem, structure["tensors"], v, shards, seed, sparse)
-               for v in variants)
+        return pipelines.write_model_folder(folder, structure, variants, max(shards, 2), seed,
+                                            sparse)
+    return sum(
+        pipelines.write_weights(folder, stem, structure["tensors"], v, shards, seed, sparse)
+        for v in variants)
 
 
 def make_checkpoint(out, family, dtype="F16", seed=0, sparse=True):
@@ -57,7 +72,7 @@ def make_checkpoint(out, family, dtype="F16", seed=0, sparse=True):
 
 
 def unrecorded_shape(name):
-    """A shape for a key whose shape was not captured: scalars stay scalars, vectors [4], all else [4, 4]."""
+    """For a key whose shape was not captured: a scalar for alpha, [4] for vectors, else [4, 4]."""
     if name.endswith(".alpha"):
         return []
     return [4] if name.endswith((".bias", ".scale")) else [4, 4]
@@ -71,18 +86,21 @@ def make_state_dict(out, keys_json, dtype="F16", seed=0, sparse=True):
 
 
 def make_specimen(out, row, seed=0):
-    """Makes one row of families.specimens() at `out`: tiny pipelines with data, everything else sparse."""
+    """Makes one row of families.specimens(): tiny pipelines with data, all else sparse."""
     if row["kind"] == "pipeline":
         return make_pipeline(out, row["family"], seed=seed)
     if row["kind"] == "folder":
         return make_folder(out, row["family"], seed=seed)
     if row["kind"] == "checkpoint":
         return make_checkpoint(out, row["family"], seed=seed)
-    return make_state_dict(out, os.path.join(FIXTURES, "state_dicts", row["family"] + ".json"), seed=seed)
+    return make_state_dict(out,
+                           os.path.join(FIXTURES, "state_dicts", row["family"] + ".json"),
+                           seed=seed)
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     sub = parser.add_subparsers(dest="command", required=True)
     sub.add_parser("list", help="what can be made")
     cmd = sub.add_parser("expected", help="how each specimen must be identified, as JSON")
@@ -91,7 +109,9 @@ def parse(argv):
         cmd = sub.add_parser(name)
         cmd.add_argument("--family", required=True)
         cmd.add_argument("--out", required=True)
-        cmd.add_argument("--variants", default="default", help="comma list of default, fp32, fp16, bf16")
+        cmd.add_argument("--variants",
+                         default="default",
+                         help="comma list of default, fp32, fp16, bf16")
         cmd.add_argument("--shards", type=int, default=1)
         cmd.add_argument("--seed", type=int, default=0)
         cmd.add_argument("--sparse", action="store_true")
@@ -112,7 +132,10 @@ def parse(argv):
 
 def check_family(args, known):
     if args.family not in known:
-        sys.exit(f"make_model.py: no {args.command} family {args.family!r}; there are: {', '.join(sorted(known))}")
+        sys.exit(
+            f"make_model.py: no {args.command} family {args.family!r}; "
+            f"there are: {', '.join(sorted(known))}"
+        )
 
 
 def main(argv=None):
@@ -127,7 +150,8 @@ def main(argv=None):
     elif args.command in ("pipeline", "folder"):
         check_family(args, known)
         variants = tuple(args.variants.split(","))
-        more = {"shard_parts": tuple(args.shard_parts.split(","))} if args.command == "pipeline" else {}
+        more = {"shard_parts": tuple(args.shard_parts.split(","))
+                } if args.command == "pipeline" else {}
         make = make_pipeline if args.command == "pipeline" else make_folder
         print(make(args.out, args.family, variants, args.shards, args.seed, args.sparse, **more))
     elif args.command == "checkpoint":

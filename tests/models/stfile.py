@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The byte layout of a safetensors file: a writer that can also leave the data as a hole.
 
-A file is a little-endian u64 N, N bytes of JSON, then the tensors' bytes. The writer orders tensors by the
-size of their elements (largest first), then by name, and pads the header with spaces to a multiple of 8.
+A file is a little-endian u64 N, N bytes of JSON, then the tensors' bytes. The writer orders
+tensors by the size of their elements (largest first), then by name, and pads the header with
+spaces to a multiple of 8.
 """
 
 import json
@@ -13,9 +14,28 @@ import numpy as np
 
 # Bits of one element. Sub-byte types are legal as long as a tensor fills whole bytes.
 DTYPE_BITS = {
-    "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
-    "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
-    "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64,
+    "BOOL": 8,
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
 }
 
 DATA_CHUNK = 8 << 20
@@ -56,13 +76,13 @@ def header_json(rows, metadata=None):
 
 
 def frame(header, align=8):
-    """The length field and the header, padded with spaces so that the data begins at a multiple of `align`."""
+    """Length field and header, padded with spaces so that data begin at a multiple of `align`."""
     header += b" " * (-len(header) % align)
     return struct.pack("<Q", len(header)) + header
 
 
 def seed_of(seed, name):
-    """A seed of its own for each tensor, so that its data do not depend on which others are in the file."""
+    """A seed for each tensor, so that its data do not depend on which others are in the file."""
     value = (0xCBF29CE484222325 ^ seed) & (2**64 - 1)
     for byte in name.encode():
         value = ((value ^ byte) * 0x100000001B3) & (2**64 - 1)
@@ -70,7 +90,7 @@ def seed_of(seed, name):
 
 
 def random_data(dtype, shape, seed, name):
-    """Deterministic bytes. Floats are normal numbers in (-0.05, 0.05), as weights are, never NaN; others are raw bits."""
+    """Deterministic bytes. Floats are in (-0.05, 0.05), as weights are; others are raw bits."""
     rng = np.random.Generator(np.random.PCG64(seed_of(seed, name)))
     count = elements(shape)
     if dtype in ("F32", "F16", "BF16", "F64"):
@@ -90,8 +110,8 @@ def random_data(dtype, shape, seed, name):
 def write(path, tensors, metadata=None, seed=0, sparse=False, data=None):
     """Writes {name: (dtype, shape)} to path and returns the bytes of tensor data.
 
-    The data come from `data` ({name: bytes}) or else from `random_data`; with `sparse` they are a hole, which
-    reads as zeros and takes neither time nor disk.
+    The data come from `data` ({name: bytes}) or else from `random_data`; with `sparse` they are a
+    hole, which reads as zeros and takes neither time nor disk.
     """
     rows = layout(tensors)
     total = rows[-1][4] if rows else 0
@@ -112,7 +132,7 @@ def write(path, tensors, metadata=None, seed=0, sparse=False, data=None):
 
 
 def read_header(path):
-    """Parses a file that this module wrote: (metadata or None, {name: (dtype, shape, begin, end)}, data start)."""
+    """A file of this module: (metadata, {name: (dtype, shape, begin, end)}, start of the data)."""
     with open(path, "rb") as file:
         size = struct.unpack("<Q", file.read(8))[0]
         head = json.loads(file.read(size))
