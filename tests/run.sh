@@ -6,9 +6,9 @@
 #   tests/run.sh --full   quick, then clang, sanitizers, valgrind and the sweeps
 #   tests/run.sh --long   quick, then the soak tests (they may be combined)
 #
-# Installs the Debian packages that are missing (as root, or through sudo) and nothing else outside the
-# checkout; everything it makes lies in build/. MMGR_TIME_LIMIT=SECONDS ends it in time: what could not
-# be run then counts as failed. MMGR_JOBS=N sets how many compilations and tests run at once.
+# Installs the Debian packages that are missing (as root, or through sudo) and nothing else outside
+# the checkout; everything it makes lies in build/. MMGR_TIME_LIMIT=SECONDS ends it in time: what
+# could not be run then counts as failed. MMGR_JOBS=N sets how many compilations and tests run at once.
 #
 # The last line is "N passed, N failed", with ", N skipped" when there are any.
 set -u -o pipefail
@@ -84,7 +84,8 @@ logged() { # LOG COMMAND...
 needed_packages() {
     echo gcc g++ libc6-dev meson ninja-build pkg-config binutils git
     echo libsqlite3-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libxxhash-dev libssl-dev
-    echo libcmocka-dev python3 python3-venv python3-pytest python3-yaml python3-numpy ca-certificates
+    echo libcmocka-dev python3 python3-venv python3-pytest python3-yaml python3-numpy
+    echo ca-certificates
     [ "$full" = no ] || echo clang valgrind libc6-dbg
     # An area with needs of its own lists them in a file.
     sed 's/#.*//' "$root"/tests/*/packages.txt 2>/dev/null
@@ -155,8 +156,8 @@ run_tests() { # NAME DIR MESON-TEST-ARGUMENTS...
     rm -f "$dir/meson-logs/$name"*.json "$logs/failures-$name.txt"
     # A home of their own shows that nothing is written into the user's.
     mkdir -p "$build/home"
-    HOME=$build/home timeout -k 20 "$(remaining)" "${launcher[@]}" meson test -C "$dir" --no-rebuild \
-        --num-processes "$jobs" --logbase "$name" "$@" </dev/null >"$logs/test-$name.log" 2>&1 ||
+    HOME=$build/home timeout -k 20 "$(remaining)" "${launcher[@]}" meson test -C "$dir" \
+        --no-rebuild --num-processes "$jobs" --logbase "$name" "$@" </dev/null >"$logs/test-$name.log" 2>&1 ||
         status=$?
     file=$(find "$dir/meson-logs" -maxdepth 1 -name "$name*.json" | head -n 1)
     if [ -z "$file" ] || ! counts=$(/usr/bin/python3 "$root/tests/gates/count.py" "$file" \
@@ -207,8 +208,8 @@ build_step() { # WHAT DIR COMPILER OPTIONS...
     fi
 }
 
-# Instrumented code draws false warnings from the optimiser, so these builds do not stop at warnings;
-# the plain builds with gcc and clang do.
+# Instrumented code draws false warnings from the optimiser, so these builds do not stop at
+# warnings; the plain builds with gcc and clang do.
 sanitize=(-Dwerror=false -Dbuildtype=debugoptimized -Db_lundef=false)
 
 full_tier() {

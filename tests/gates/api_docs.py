@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Each public function has a complete comment, names only errors that exist, and has a ctypes entry.
+"""Each public function has a complete comment, names only real errors, and has a ctypes entry.
 
     api_docs.py [TREE]        checks TREE (default: this one)
     api_docs.py --self-test   plants one fault of each kind and must find them all
@@ -18,7 +18,7 @@ BINDING = os.path.join("bindings", "python", "modelmgr", "_api.py")
 
 
 def comment_before(text, offset):
-    """The documentation comment that ends right before offset, without its frame; None when absent."""
+    """The documentation comment right before offset, without its frame; None when absent."""
     head = text[:offset].rstrip()
     if not head.endswith("*/"):
         return None
@@ -120,7 +120,8 @@ def self_test():
     cases = [
         ("complete", GOOD, None),
         ("no comment", "int x;\nMMGR_API int mmgr_do(void);\n", "no documentation comment"),
-        ("file comment", "/** @file\n * Things. */\nMMGR_API int mmgr_do(void);\n", "no documentation"),
+        ("file comment", "/** @file\n * Things. */\nMMGR_API int mmgr_do(void);\n",
+         "no documentation"),
         ("no summary", GOOD.replace(" * Do it.\n *\n", ""), "no summary"),
         ("no return", GOOD.replace("@return ", ""), "no @return"),
         ("void needs none", GOOD.replace("@return ", "").replace("enum mmgr_result", "void"), None),

@@ -5,8 +5,8 @@
     bans.py [TREE]        checks TREE (default: this one)
     bans.py --self-test   plants one fault of each kind and must find them all
 
-tests/gates/exemptions.txt holds the exceptions, one a line: RULE PATH REASON. An exemption that is no
-longer needed is a fault as well.
+tests/gates/exemptions.txt holds the exceptions, one a line: RULE PATH REASON. An exemption that
+is no longer needed is a fault as well.
 """
 
 import os
@@ -29,8 +29,8 @@ CALLS = {
         "printf vprintf fprintf vfprintf dprintf puts fputs putchar fputc perror",
         (), "the log door; the library never prints"),
     "process": (
-        "exit _exit _Exit quick_exit abort system popen fork vfork execv execve execvp execl execlp "
-        "posix_spawn posix_spawnp",
+        "exit _exit _Exit quick_exit abort system popen fork vfork execv execve execvp execl "
+        "execlp posix_spawn posix_spawnp",
         (), "an error code; the library never ends or starts a process"),
     "global": (
         "setlocale chdir fchdir umask signal sigaction sigprocmask setenv putenv unsetenv srand",
@@ -85,7 +85,7 @@ def check_calls(report, name, text):
     for rule, (functions, doors, instead) in CALLS.items():
         if name in doors:
             continue
-        # A member (ops->free, ops.free) or a declared pointer ((*free)(...)) is not the C library's.
+        # A member (ops->free, ops.free) or a pointer ((*free)(...)) is not the C library's.
         pattern = r"(?<![\w.])(?<!->)(" + "|".join(functions.split()) + r")\s*\("
         for match in re.finditer(pattern, code):
             report.fault(rule, name, csource.line_of(code, match.start()),
@@ -159,7 +159,8 @@ def check(tree):
             data = file.read()
         check_text(report, name, data)
         text = data.decode("utf-8")
-        if wants_spdx(name) and "SPDX-License-Identifier: MIT" not in "\n".join(text.split("\n")[:3]):
+        top = "\n".join(text.split("\n")[:3])
+        if wants_spdx(name) and "SPDX-License-Identifier: MIT" not in top:
             report.fault("spdx", name, 1, "no SPDX line at the top")
         if name.endswith((".c", ".h")):
             if name.startswith("lib/"):
@@ -181,15 +182,18 @@ def self_test_samples():
         "lib/base/alloc.c": (SPDX + "void *a(void) { return malloc(4); }\n", None),
         "lib/base/io.c": (SPDX + "int a(void) { return open(p, O_CREAT); }\n", None),
         "lib/store/fine.c": (
-            SPDX + "// free(x);\n/* printf(\"a\") */\nstatic const char *t = \"exit(1) \\\" abort()\";\n"
-            "void a(void)\n{\n    ops->free(x);\n    ops.write(1);\n    mmgr__free(x);\n    snprintf(b);\n"
-            "    fd = open(path, O_RDONLY | O_CLOEXEC);\n    char c = '\"';\n    (void)c; /* malloc( */\n}\n"
+            SPDX + "// free(x);\n/* printf(\"a\") */\nconst char *t = \"exit(1) \\\" abort()\";\n"
+            "void a(void)\n{\n    ops->free(x);\n    ops.write(1);\n    mmgr__free(x);\n"
+            "    snprintf(b);\n    fd = open(path, O_RDONLY | O_CLOEXEC);\n"
+            "    char c = '\"';\n    (void)c; /* malloc( */\n}\n"
             "struct s {\n    void (*free)(void *memory);\n};\n", None),
         "lib/store/long_ok.c": (SPDX + "void a(void)\n{\n" + long_body * 90 + "}\n", None),
-        "lib/store/long.c": (SPDX + "void a(void)\n{\n" + long_body * 130 + "}\n", "function-length"),
+        "lib/store/long.c": (SPDX + "void a(void)\n{\n" + long_body * 130 + "}\n",
+                             "function-length"),
         "lib/store/big.c": (SPDX + "int x;\n" * 701, "file-length"),
         "lib/store/exempt.c": (SPDX + "void a(void) { write(1, b, 2); }\n", None),
-        "lib/store/open.c": (SPDX + "int a(void) { return openat(d, p,\n O_WRONLY, f(2)); }\n", "io"),
+        "lib/store/open.c": (SPDX + "int a(void) { return openat(d, p,\n O_WRONLY, f(2)); }\n",
+                             "io"),
         "lib/store/space.c": (SPDX + "int x; \n", "trailing-space"),
         "lib/store/tab.c": (SPDX + "\tint x;\n", "tab"),
         "lib/store/end.c": (SPDX + "int x;", "final-newline"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads C sources for the gates: blanks comments and strings, finds functions and exported names."""
+"""Reads C sources for the gates: blanks comments and strings, finds functions and exports."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def read(path):
 
 
 def blank(text, keep_strings=False):
-    """The text with comments (and the insides of strings) replaced by spaces; lines keep their places."""
+    """The text with comments (and the insides of strings) blanked; lines keep their places."""
 
     def replace(match):
         token = match.group(0)
@@ -50,7 +50,7 @@ def line_of(text, offset):
 
 
 def closing(code, start):
-    """Offset of the bracket that closes the one at start; the end of the code when there is none."""
+    """Offset of the bracket that closes the one at start, or the end of the code."""
     pairs = {"(": ")", "{": "}", "[": "]"}
     opener, closer = code[start], pairs[code[start]]
     depth = 0
@@ -109,7 +109,8 @@ def files_below(top, *endings):
     found = []
     for folder, folders, names in os.walk(base):
         folders[:] = sorted(
-            name for name in folders if not name.startswith((".", "build")) and name != "__pycache__"
+            name for name in folders
+            if not name.startswith((".", "build")) and name != "__pycache__"
         )
         for name in sorted(names):
             if name.endswith(endings):

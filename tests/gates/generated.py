@@ -3,7 +3,7 @@
 """The committed generated files are what the generators make today.
 
     generated.py              runs lib/gen/generate.py --check
-    generated.py --self-test  changes each generated file in a copy of the tree: each must be noticed
+    generated.py --self-test  changes each generated file in a copy: each must be noticed
 """
 
 import os
@@ -22,7 +22,8 @@ TOPS = ("lib", "include", "docs", "bindings", "tests")
 def run(tree):
     return subprocess.run(
         [sys.executable, os.path.join(tree, GENERATOR), "--check"],
-        cwd=tree, capture_output=True, text=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=tree, capture_output=True, text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
 
 

@@ -3,7 +3,7 @@
 """Exported symbols = global names of the version script = MMGR_API functions of the public headers.
 
     symbols.py LIB MAP HEADER...
-    symbols.py --self-test        builds small libraries with planted differences; needs a C compiler
+    symbols.py --self-test        builds small libraries with planted differences
 """
 
 import os
@@ -17,7 +17,7 @@ import csource
 
 
 def exported(library):
-    """Names that the dynamic symbol table defines, without their versions; version nodes left out."""
+    """Names that the dynamic symbol table defines, without versions and version nodes."""
     lines = subprocess.run(
         ["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True
     ).stdout.splitlines()
@@ -94,17 +94,21 @@ def build(folder, source, map_text, header):
 
 
 def self_test():
-    source = "int mmgr_a(void) { return 1; } int mmgr_b(void) { return 2; } int other(void) { return 3; }\n"
-    good_map = "MMGR_0.1 {\n  global: /* mmgr_ghost; */\n    mmgr_a;\n    mmgr_b;\n  local: *;\n};\n"
-    good_header = "#define MMGR_API\n/* MMGR_API int mmgr_no(void); */\nMMGR_API int mmgr_a(void);\n" \
-                  "MMGR_API int\nmmgr_b(void);\n"
+    source = "int mmgr_a(void) { return 1; }\nint mmgr_b(void) { return 2; }\n" \
+             "int other(void) { return 3; }\n"
+    good_map = "MMGR_0.1 {\n  global: /* mmgr_ghost; */\n    mmgr_a;\n    mmgr_b;\n" \
+               "  local: *;\n};\n"
+    half_header = "#define MMGR_API\n/* MMGR_API int mmgr_no(void); */\n" \
+                  "MMGR_API int mmgr_a(void);\n"
+    good_header = half_header + "MMGR_API int\nmmgr_b(void);\n"
     cases = [
         ("good", source, good_map, good_header, None),
-        ("not declared", source, good_map, "#define MMGR_API\nMMGR_API int mmgr_a(void);\n", "mmgr_b"),
+        ("not declared", source, good_map, half_header, "mmgr_b"),
         ("not exported", source, good_map.replace("    mmgr_b;\n", ""), good_header, "mmgr_b"),
         ("ghost in the map", source, good_map.replace("mmgr_b;", "mmgr_b; mmgr_c;"), good_header,
          "mmgr_c"),
-        ("extra export", source, good_map.replace("mmgr_b;", "mmgr_b; other;"), good_header, "other"),
+        ("extra export", source, good_map.replace("mmgr_b;", "mmgr_b; other;"), good_header,
+         "other"),
         ("wildcard", source, good_map.replace("mmgr_b;", "mmgr_*;"), good_header, "wildcard"),
         ("data", source, good_map, good_header + "MMGR_API extern int mmgr_d;\n", "not a function"),
     ]

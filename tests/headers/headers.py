@@ -5,8 +5,8 @@
     headers.py INCLUDE_DIR HEADER...
     headers.py --self-test
 
-Uses gcc and clang, those that are installed; one C and one C++ compiler at the least. Answers in TAP, one
-case a header.
+Uses gcc and clang, those that are installed; one C and one C++ compiler at the least. Answers in
+TAP, one case a header.
 """
 
 import os
@@ -45,7 +45,8 @@ def header_faults(include_dir, name, commands, folder):
         file.write(f"#include <modelmgr/{name}>\n#include <modelmgr/{name}>\nextern int alone;\n")
     faults = []
     for label, command in commands:
-        result = subprocess.run([*command, "-I", include_dir, source], capture_output=True, text=True)
+        result = subprocess.run([*command, "-I", include_dir, source], capture_output=True,
+                                text=True)
         if result.returncode:
             faults.append(f"{label}: {result.stderr.strip()}")
     return faults
@@ -63,8 +64,8 @@ def check(include_dir, names):
 
 def self_test():
     samples = {
-        "good.h": ("#ifndef A\n#define A\n#include <stdint.h>\nstruct mmgr_a { uint32_t x; };\n#endif\n",
-                   True),
+        "good.h": ("#ifndef A\n#define A\n#include <stdint.h>\n"
+                   "struct mmgr_a { uint32_t x; };\n#endif\n", True),
         "macros.h": ("#define MMGR_X 1\n", True),
         "not_alone.h": ("#ifndef B\n#define B\nuint32_t mmgr_b(void);\n#endif\n", False),
         "not_twice.h": ("struct mmgr_c { int x; };\n", False),
@@ -94,7 +95,8 @@ def main(arguments):
     missing = {n for n in os.listdir(os.path.join(include_dir, "modelmgr")) if n.endswith(".h")}
     missing -= set(names)
     print(f"1..{len(names) + 1}")
-    print(f"{'not ' if missing else ''}ok 1 - all headers are installed {' '.join(sorted(missing))}")
+    not_ = "not " if missing else ""
+    print(f"{not_}ok 1 - all headers are installed {' '.join(sorted(missing))}")
     failed = bool(missing)
     for number, (name, faults) in enumerate(check(include_dir, names).items(), 2):
         print(f"{'not ' if faults else ''}ok {number} - {name}")
