@@ -8,7 +8,7 @@
 #
 # Installs the Debian packages that are missing (as root, or through sudo) and nothing else outside
 # the checkout; everything it makes lies in build/. MMGR_TIME_LIMIT=SECONDS ends it in time: what
-# could not be run then counts as failed. MMGR_JOBS=N sets how many compilations and tests run at once.
+# could not be run then counts as failed. MMGR_JOBS=N sets how many compilers and tests run at once.
 #
 # The last line is "N passed, N failed", with ", N skipped" when there are any.
 set -u -o pipefail
@@ -157,8 +157,8 @@ run_tests() { # NAME DIR MESON-TEST-ARGUMENTS...
     # A home of their own shows that nothing is written into the user's.
     mkdir -p "$build/home"
     HOME=$build/home timeout -k 20 "$(remaining)" "${launcher[@]}" meson test -C "$dir" \
-        --no-rebuild --num-processes "$jobs" --logbase "$name" "$@" </dev/null >"$logs/test-$name.log" 2>&1 ||
-        status=$?
+        --no-rebuild --num-processes "$jobs" --logbase "$name" "$@" \
+        </dev/null >"$logs/test-$name.log" 2>&1 || status=$?
     file=$(find "$dir/meson-logs" -maxdepth 1 -name "$name*.json" | head -n 1)
     if [ -z "$file" ] || ! counts=$(/usr/bin/python3 "$root/tests/gates/count.py" "$file" \
         2>"$logs/failures-$name.txt"); then

@@ -73,7 +73,8 @@ def count(lines):
 
 def self_test():
     cmocka = "[==========] 3 test(s) run.\n[  PASSED  ] 1 test(s).\n" \
-             "[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] c\n[  FAILED  ] 1 test(s), listed below:\n[  FAILED  ] b\n"
+             "[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] c\n" \
+             "[  FAILED  ] 1 test(s), listed below:\n[  FAILED  ] b\n"
     cases = [
         ("OK", "", (1, 0, 0)),
         ("OK", "[  PASSED  ] 7 test(s).\n[  PASSED  ] 2 test(s).\n", (9, 0, 0)),

@@ -31,7 +31,8 @@ def generated_files(tree):
     """Files whose first lines say that the generator made them."""
     found = []
     for top in TOPS:
-        for path in csource.files_below(os.path.join(tree, top), ".c", ".h", ".md", ".py", ".map"):
+        for path in csource.files_below(os.path.join(tree, top), ".c", ".h", ".inc", ".md", ".py",
+                                        ".map"):
             if os.path.relpath(path, tree).startswith(GENERATORS):
                 continue
             with open(path, encoding="utf-8") as file:
