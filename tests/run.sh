@@ -251,7 +251,8 @@ full_tier() {
     else
         step_failed "valgrind does not find a planted leak"
     fi
-    run_tests valgrind "$build" --suite unit --timeout-multiplier 20 --wrapper "${valgrind[*]}"
+    run_tests valgrind "$build" --suite unit --no-suite full --no-suite long \
+        --timeout-multiplier 20 --wrapper "${valgrind[*]}"
 }
 
 long_tier() {

@@ -43,7 +43,8 @@ CALLS = {
         ("lib/base/io.c",), "base/io.h"),
 }
 OPEN_FLAGS = re.compile(r"\bO_(CREAT|WRONLY|RDWR|TRUNC|APPEND|TMPFILE)\b")
-TEXT_FILES = (".c", ".h", ".inc", ".py", ".sh", ".build", ".map", ".yaml", ".yml", ".in", ".wrap", ".txt")
+TEXT_FILES = (".c", ".h", ".inc", ".py", ".sh", ".build", ".map", ".yaml", ".yml", ".in", ".wrap",
+              ".txt")
 SPDX_FILES = (".c", ".h", ".inc", ".py", ".sh", ".build", ".map", ".wrap")
 SPDX_ROOTS = ("lib", "include", "examples", "tests", "bindings", "subprojects", ".ci")
 FUNCTION_NOTE, FUNCTION_LIMIT = 80, 120
