@@ -25,10 +25,13 @@ enum mmgr_install_status {
     MMGR_INSTALL_STATUS_FORCE_32_ = MMGR_ENUM_32_BITS
 };
 
+/** Flags of mmgr_installer_options. */
+#define MMGR_INSTALLER_READ_ONLY 1u /**< create and recover nothing: only plans are made */
+
 /** Options of mmgr_installer_open(). All services are required and must outlive the installer. */
 struct mmgr_installer_options {
     uint32_t struct_size; /**< sizeof(struct mmgr_installer_options) */
-    uint32_t flags;       /**< must be 0 */
+    uint32_t flags;       /**< MMGR_INSTALLER_* */
     mmgr_config *config;
     mmgr_store *store;
     mmgr_queue *queue;

@@ -16,10 +16,13 @@
 
 MMGR_BEGIN_DECLS
 
+/** Flags of mmgr_manager_options. */
+#define MMGR_MANAGER_READ_ONLY 1u /**< create and recover nothing: to look, to plan and to load */
+
 /** Options of mmgr_manager_open(). */
 struct mmgr_manager_options {
     uint32_t struct_size;           /**< sizeof(struct mmgr_manager_options) */
-    uint32_t flags;                 /**< must be 0 */
+    uint32_t flags;                 /**< MMGR_MANAGER_* */
     mmgr_config *config;            /**< NULL: mmgr_config_new() with root */
     const char *root;               /**< root folder when config is NULL; NULL: the default root */
     const char *store_path;         /**< record store; NULL: what the config names */
@@ -31,7 +34,7 @@ struct mmgr_manager_options {
 
 /**
  * Open a manager. Creates the root folder and the record store when they are missing, and recovers
- * interrupted installs; uses no network.
+ * interrupted installs, unless it is to be read-only; uses no network.
  * @param options       Options or NULL.
  * @param[out] manager  Given; close with mmgr_manager_close().
  * @return What mmgr_config_new(), mmgr_store_open(), mmgr_queue_open(), mmgr_installer_open() and

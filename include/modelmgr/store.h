@@ -9,10 +9,13 @@
 
 MMGR_BEGIN_DECLS
 
+/** Flags of mmgr_store_options. */
+#define MMGR_STORE_READ_ONLY 1u /**< create nothing: a missing file is an empty store; changes are STATE errors */
+
 /** Options of mmgr_store_open(). */
 struct mmgr_store_options {
     uint32_t struct_size; /**< sizeof(struct mmgr_store_options) */
-    uint32_t flags;       /**< must be 0 */
+    uint32_t flags;       /**< MMGR_STORE_* */
     const char *path;     /**< file (.db); NULL: what the config names */
     mmgr_config *config;  /**< config whose models_dir and root resolve paths; NULL: paths stay as stored */
     mmgr_bus *bus;        /**< bus for store events; NULL: none */
