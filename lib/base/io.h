@@ -35,6 +35,8 @@ int mmgr__io_open_write(int dirfd, const char *path, int flags, mode_t mode);
 /* Open beneath a folder: no "..", no absolute path, no symbolic link on the way. openat2 where the kernel
  * has it, else component by component. -EXDEV or -ELOOP when the path would leave the folder. */
 int mmgr__io_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+/* Test hook: 1 = behave as on a kernel without openat2. */
+void mmgr__io_force_fallback(int on);
 void mmgr__io_close(int fd);
 
 int64_t mmgr__io_pread(int fd, void *data, size_t bytes, uint64_t offset);  /* whole or up to the end */

@@ -22,6 +22,9 @@ char *mmgr__buf_take(struct mmgr__buf *buf); /* owned text ("" when empty), or N
 void mmgr__buf_free(struct mmgr__buf *buf);
 
 int mmgr__utf8_valid(const char *text, size_t length); /* strict: no overlongs, surrogates, > U+10FFFF */
+/* Make a text fit for one line of a message, in place: control characters become blanks, bytes that are not
+ * UTF-8 become '?', a sequence cut at the end is dropped. */
+void mmgr__text_one_line(char *text);
 int mmgr__starts_with(const char *text, const char *prefix);
 int mmgr__ends_with(const char *text, const char *suffix);
 int mmgr__ends_with_nocase(const char *text, const char *suffix);
