@@ -244,7 +244,8 @@ MMGR_API const char *mmgr_term_name(enum mmgr_taxonomy taxonomy, int32_t term);
  *
  * @param taxonomy  Enumeration.
  * @param name      String, or NULL.
- * @return The term; 0 for NULL and ""; MMGR_TERM_OTHER for a string that this release does not know.
+ * @return The term; 0 for NULL and "" (but "" is MMGR_REPO_VARIANT_DEFAULT among the repo variants);
+ *   MMGR_TERM_OTHER for a string that this release does not know.
  *
  * Thread-safety: safe.
  * Since: 0.1

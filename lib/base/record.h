@@ -37,6 +37,13 @@ enum mmgr_result mmgr__record_builder_add_file(mmgr_record_builder *builder, con
 void mmgr__record_builder_clear_files(mmgr_record_builder *builder);
 enum mmgr_result mmgr__record_builder_set_location(mmgr_record_builder *builder, const char *location);
 void mmgr__file_clear(struct mmgr__file *file);
+/* Read a stored form into an empty builder: as mmgr_record_builder_merge(), but a field that the table does
+ * not give to this kind is kept, since a newer release may have given it. */
+enum mmgr_result mmgr__record_builder_load(mmgr_record_builder *builder, const char *json, size_t length);
+/* As mmgr_record_builder_build(), but moves the content out: the builder is empty afterwards. */
+enum mmgr_result mmgr__record_builder_finish(mmgr_record_builder *builder, mmgr_record **record);
+/* "2024-01-31T12:00:00[.fff]Z" to nanoseconds since 1970; 0 when malformed. */
+int mmgr__parse_time(const char *text, int64_t *ns);
 
 /* The record's stored form: a JSON object of set fields in table order, then the unknown members. */
 char *mmgr__record_stored_json(const mmgr_record *record);
