@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of the installer. docs/install.md tells the states and the order of durability.
+ *
+ * Lock order: installer->mutex is the only lock here and is never held across a call into another service,
+ * the disk or the network. */
+#ifndef INSTALL_INSTALL_H
+#define INSTALL_INSTALL_H
+
+#include <jansson.h>
+#include <modelmgr/install.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "base/thread.h"
+
+/* One file that an install brings. */
+struct mmgr__plan_file {
+    char *origin;   /* path inside the repository or the source folder */
+    char *relative; /* path below the model's folder */
+    char *from;     /* URL or absolute local path */
+    char *sha256, *git_sha1;
+    uint64_t size;  /* UINT64_MAX: unknown */
+};
+
+struct mmgr_plan {
+    char *source, *name, *overrides, *repo, *revision, *variant, *subfolder;
+    char *identity;    /* what makes two installs the same: source, commit, variant */
+    char *staging_id;  /* folder below .staging */
+    char *key;
+    char *local;       /* absolute path of a local source */
+    char *response, *page_url, *tags; /* of the hub; tags as a JSON array */
+    char *destination; /* absolute folder, or models_dir while base and type are not known */
+    const char *source_type;
+    uint32_t flags;    /* MMGR_INSTALL_* */
+    int single;        /* the model is one file, not a folder */
+    int url_name;      /* the file's name comes from the server */
+    struct mmgr__plan_file *files;
+    size_t count, capacity;
+    uint64_t total;
+};
+
+enum mmgr_result mmgr__plan_make(mmgr_installer *installer, const struct mmgr_install_options *options,
+                                 const mmgr_source *source, mmgr_plan **plan);
+/* DUPLICATE_MODEL when the store has this source, commit and variant already. */
+enum mmgr_result mmgr__plan_check_duplicate(mmgr_installer *installer, const mmgr_plan *plan);
+enum mmgr_result mmgr__plan_add_file(mmgr_plan *plan, const char *origin, const char *relative,
+                                     const char *from, uint64_t size, const char *sha256,
+                                     const char *git_sha1);
+
+/* A staging folder: ROOT/models/.staging/ID with journal.json, lock and files/. */
+struct mmgr__staging {
+    char *folder, *files, *journal;
+    int lock; /* descriptor, or -1 */
+};
+/* state of a journal, in the order in which they come */
+#define MMGR__STATE_FETCHING "fetching" /* files/ is being filled */
+#define MMGR__STATE_PLACING "placing"   /* files/ goes to "path", then "record" is committed */
+#define MMGR__STATE_REMOVING "removing" /* the record of "key" and its "files" go away */
+
+/* Open (and make, with create) a staging folder and take its lock. BUSY when another process holds it;
+ * PATH_NOT_FOUND when it is not there and create is 0. */
+enum mmgr_result mmgr__staging_open(mmgr_installer *installer, const char *id, int create,
+                                    struct mmgr__staging *staging);
+void mmgr__staging_close(struct mmgr__staging *staging);
+/* Remove journal, files and folder. `staging` is closed. */
+enum mmgr_result mmgr__staging_drop(struct mmgr__staging *staging);
+enum mmgr_result mmgr__journal_write(const struct mmgr__staging *staging, const json_t *journal);
+/* *journal is NULL when there is none. INVALID_FILE when it is not one of ours. */
+enum mmgr_result mmgr__journal_read(const struct mmgr__staging *staging, json_t **journal);
+json_t *mmgr__journal_of_plan(const mmgr_plan *plan, const char *state);
+enum mmgr_result mmgr__plan_of_journal(const json_t *journal, mmgr_plan **plan);
+/* Remove what is below a folder that is ours, then the folder. Does not follow links. */
+int mmgr__remove_tree(const char *path);
+
+struct mmgr_install {
+    mmgr__refs refs;
+    mmgr_installer *installer; /* valid while the installer is open */
+    struct mmgr_install *next;
+    uint64_t id;
+    enum mmgr_install_status status;
+    char *source;                     /* canonical */
+    char *variant, *revision, *token, *overrides, *name; /* as given */
+    uint32_t flags;
+    int32_t priority;
+    mmgr_source *parsed;
+    mmgr_plan *plan;                  /* once made */
+    struct mmgr__staging staging;     /* open while the job downloads or is placed */
+    mmgr_download *download;
+    char *local_path;
+    char **part_sha256;               /* plan->count items once downloaded */
+    uint64_t bytes, total;
+    mmgr_record *record;
+    struct mmgr_error error;
+    int cancel;                       /* asked for */
+};
+
+struct mmgr__work {
+    struct mmgr__work *next;
+    mmgr_install *job;
+};
+/* A thread that takes jobs one by one, in order. Started with the first. */
+struct mmgr__worker {
+    mmgr_installer *installer;
+    struct mmgr__work *head, **tail;
+    void (*run)(mmgr_install *job);
+    pthread_t thread;
+    pthread_cond_t wake;
+    const char *name;
+    int started;
+};
+
+struct mmgr_installer {
+    mmgr_config *config;
+    mmgr_store *store;
+    mmgr_queue *queue;
+    mmgr_hub *hub;
+    mmgr_prober *prober;
+    mmgr_bus *bus;
+    char *models_dir, *staging_dir;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; /* a job's status changed */
+    mmgr_install *jobs, **jobs_tail;
+    uint64_t next_id;
+    struct mmgr__worker planner, placer;
+    int read_only, closing;
+};
+
+/* installer.c */
+enum mmgr_result mmgr__worker_push(mmgr_installer *installer, struct mmgr__worker *worker,
+                                   mmgr_install *job);
+/* job.c */
+enum mmgr_result mmgr__job_new(mmgr_installer *installer, const struct mmgr_install_options *options,
+                               mmgr_source *parsed, mmgr_install **job);
+/* Give the job its id and put it into the installer's list, which takes the reference. */
+void mmgr__job_append(mmgr_installer *installer, mmgr_install *job);
+/* Change the status, send the event that belongs to it, wake waiters. */
+void mmgr__job_status(mmgr_install *job, enum mmgr_install_status status, enum mmgr_event_type event);
+/* End in error with the thread's last error. */
+void mmgr__job_fail(mmgr_install *job);
+void mmgr__job_event(mmgr_install *job, enum mmgr_event_type type, const mmgr_event *progress);
+void mmgr__job_set_plan(mmgr_install *job, mmgr_plan *plan);
+/* fetch.c: from a planned job to its files in staging; runs on the planner thread. */
+void mmgr__job_plan(mmgr_install *job);
+void mmgr__job_detach_download(mmgr_install *job);
+/* place.c: from files in staging to a record; runs on the one install thread. */
+void mmgr__job_place(mmgr_install *job);
+enum mmgr_result mmgr__identify(mmgr_installer *installer, const mmgr_plan *plan, const char *path,
+                                char *const *part_sha256, uint32_t file_flags, mmgr_record **record);
+/* Choose a free folder, write the journal, rename, record, drop the staging. */
+enum mmgr_result mmgr__place(mmgr_installer *installer, struct mmgr__staging *staging, const mmgr_plan *plan,
+                             const mmgr_record *identified, char *const *part_sha256, mmgr_record **placed);
+/* From a "placing" journal on: the rest, and the part after the rename. */
+enum mmgr_result mmgr__resume_placing(mmgr_installer *installer, struct mmgr__staging *staging,
+                                      const json_t *journal, mmgr_record **placed);
+enum mmgr_result mmgr__finish_placing(mmgr_installer *installer, struct mmgr__staging *staging,
+                                      const json_t *journal, mmgr_record **placed);
+/* recover.c */
+enum mmgr_result mmgr__recover(mmgr_installer *installer);
+/* remove.c */
+enum mmgr_result mmgr__finish_removing(mmgr_installer *installer, struct mmgr__staging *staging,
+                                       const json_t *journal, char **deleted);
+/* files.c */
+/* All regular files below a folder (or the file itself), sorted; hidden entries are left out. */
+struct mmgr__walk_item {
+    char *relative;
+    uint64_t size;
+};
+struct mmgr__walk {
+    struct mmgr__walk_item *items;
+    size_t count, capacity;
+};
+enum mmgr_result mmgr__walk(const char *path, struct mmgr__walk *walk);
+void mmgr__walk_free(struct mmgr__walk *walk);
+int mmgr__has_weight_suffix(const char *name);
+
+#endif
