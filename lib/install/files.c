@@ -119,33 +119,48 @@ void mmgr__walk_free(struct mmgr__walk *walk)
     memset(walk, 0, sizeof *walk);
 }
 
-static int remove_below(int parent, const char *name, int depth)
+static int remove_below(int parent, const char *name, int depth);
+
+static int remove_entries(int dirfd, int depth)
 {
-    int fd = mmgr__io_open_dir(parent, name);
-    if (fd == -ENOTDIR || fd == -ELOOP)
-        return mmgr__io_unlink(parent, name);
-    if (fd < 0)
-        return fd;
-    int copy = depth < 64 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int copy = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
     DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
     if (!dir) {
-        int error = depth < 64 ? -errno : -ELOOP;
-        if (copy >= 0)
-            mmgr__io_close(copy);
-        mmgr__io_close(fd);
+        int error = -errno;
+        mmgr__io_close(copy);
         return error;
     }
     int error = 0;
     for (struct dirent *entry; !error && (entry = readdir(dir));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            error = remove_below(fd, entry->d_name, depth + 1);
+            error = remove_below(dirfd, entry->d_name, depth + 1);
     closedir(dir);
+    return error;
+}
+
+/* A link is removed, never followed: the folder is opened in a way that refuses links. */
+static int remove_below(int parent, const char *name, int depth)
+{
+    struct stat st;
+    int error = mmgr__io_stat(parent, name, &st, 0);
+    if (error < 0)
+        return error;
+    if (!S_ISDIR(st.st_mode))
+        return mmgr__io_unlink(parent, name);
+    int fd = depth < 64 ? mmgr__io_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0) : -ELOOP;
+    if (fd < 0)
+        return fd;
+    error = remove_entries(fd, depth);
     mmgr__io_close(fd);
     return error ? error : mmgr__io_rmdir(parent, name);
 }
 
 int mmgr__remove_tree(const char *path)
 {
-    int error = remove_below(AT_FDCWD, path, 0);
+    char *folder = mmgr__path_dirname(path);
+    int parent = folder ? mmgr__io_open_dir(AT_FDCWD, folder) : -ENOMEM;
+    mmgr__free(folder);
+    int error = parent < 0 ? parent : remove_below(parent, mmgr__path_basename(path), 0);
+    mmgr__io_close(parent);
     return error == -ENOENT ? 0 : error;
 }
