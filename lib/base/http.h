@@ -32,6 +32,7 @@ char *mmgr__url_filename(const struct mmgr__url *url);
  * or "*.local". For a literal: loopback, link-local, private, unique-local, unspecified, multicast, CGNAT,
  * and IPv6 forms that wrap such an IPv4. */
 int mmgr__address_is_private(const char *address);
+int mmgr__address_is_loopback(const char *address); /* literal, or "localhost" */
 
 /* One chain of requests that began at a URL which the user or the config named. Decides, per hop, whether
  * to go there, with which token, and whether private peers are allowed:
@@ -43,7 +44,8 @@ int mmgr__address_is_private(const char *address);
 struct mmgr__hops {
     struct mmgr__url url;      /* where to go now */
     const mmgr_config *config; /* may be NULL */
-    char *token;               /* explicit token of the caller, bound to the first URL's origin; or NULL */
+    char *token;               /* explicit token of the caller, bound to the first URL's origin; "" = send
+                                * no token anywhere; NULL = what the config has */
     char *token_origin;
     int count;
     int public_seen;
@@ -60,7 +62,7 @@ char *mmgr__hops_authorization(const struct mmgr__hops *hops, int *failed);
 int mmgr__hops_allow_private(const struct mmgr__hops *hops);
 void mmgr__hops_free(struct mmgr__hops *hops);
 
-/* Value of a header among "Name: value" lines, trimmed, or NULL. Case-insensitive. */
+/* Value of a header among "Name: value" lines, without leading blanks, or NULL. Case-insensitive. */
 const char *mmgr__header(const char *const *headers, uint32_t count, const char *name);
 /* ETag without W/ and quotes (owned), *weak set; NULL when malformed or no memory. */
 char *mmgr__etag(const char *value, int *weak);
