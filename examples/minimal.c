@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The smallest useful host: installs a model and loads its weights.
- *
- *   minimal SOURCE [SUBMODEL]      for instance: minimal org/name unet
- */
+/* The smallest useful host: minimal SOURCE [SUBMODEL] installs a model and loads its weights. */
 #include <inttypes.h>
 #include <modelmgr/modelmgr.h>
 #include <stdio.h>
@@ -17,26 +14,23 @@ static int fail(const mmgr_error *error)
 /* Called by the library's dispatcher thread; the event is lent for the call. */
 static void on_event(const mmgr_event *event, enum mmgr_decision *decision, void *user)
 {
-    (void)decision;
-    (void)user;
-    fprintf(stderr, "%s %" PRIu64 " of %" PRIu64 " bytes\n", mmgr_event_name(event),
+    fprintf(stderr, "%s: %" PRIu64 " of %" PRIu64 " bytes\n", mmgr_event_name(event),
             mmgr_event_bytes(event), mmgr_event_total_bytes(event));
 }
 
-static int load(mmgr_manager *manager, const mmgr_record *record, const char *submodel)
+static int load(mmgr_load_service *service, const mmgr_record *record, const char *submodel)
 {
-    struct mmgr_load_options options = {sizeof options};
+    struct mmgr_load_options options = {sizeof options, .submodel = submodel};
     const mmgr_tensor_set *set;
     mmgr_loaded *loaded;
-    uint64_t i;
+    int status = 0;
 
-    options.submodel = submodel;
-    if (mmgr_load_service_load(mmgr_manager_loader(manager), record, &options, &loaded) != MMGR_OK) {
+    if (mmgr_load_service_load(service, record, &options, &loaded) != MMGR_OK) {
         return fail(mmgr_last_error());
     }
     // While it is locked, the model stays on the execution device.
     if (mmgr_loaded_lock(loaded, &set) == MMGR_OK) {
-        for (i = 0; i < mmgr_tensor_set_count(set) && i < 5; i++) {
+        for (uint64_t i = 0; i < mmgr_tensor_set_count(set) && i < 5; i++) {
             const mmgr_tensor *tensor = mmgr_tensor_set_at(set, i);
 
             printf("%s %s, %" PRIu64 " bytes\n", mmgr_dtype_name(tensor->dtype), tensor->name,
@@ -44,20 +38,21 @@ static int load(mmgr_manager *manager, const mmgr_record *record, const char *su
         }
         printf("%" PRIu64 " tensors in all\n", mmgr_tensor_set_count(set));
         mmgr_loaded_unlock(loaded);
+    } else {
+        status = fail(mmgr_last_error());
     }
     mmgr_loaded_unref(loaded);
-    return 0;
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct mmgr_install_options install = {sizeof install};
+    struct mmgr_install_options install = {sizeof install, .source = argc > 1 ? argv[1] : ""};
     mmgr_manager *manager;
     mmgr_record *record;
     mmgr_install *job;
     int status;
 
-    install.source = argc > 1 ? argv[1] : "";
     if (mmgr_manager_open(NULL, &manager) != MMGR_OK) { // $MODELMGR_ROOT, or the default root
         return fail(mmgr_last_error());
     }
@@ -67,7 +62,7 @@ int main(int argc, char **argv)
     } else {
         mmgr_installer_wait_all(mmgr_manager_installer(manager), MMGR_WAIT_FOREVER);
         if (mmgr_install_record(job, &record) == MMGR_OK) {
-            status = load(manager, record, argc > 2 ? argv[2] : NULL);
+            status = load(mmgr_manager_loader(manager), record, argc > 2 ? argv[2] : NULL);
             mmgr_record_unref(record);
         } else {
             status = fail(mmgr_install_error(job));

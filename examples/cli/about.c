@@ -35,7 +35,8 @@ static void print_fields(const json_t *tree)
     }
 }
 
-static int print_field(struct cli *cli, const mmgr_config *config, const json_t *tree, const char *field)
+static int print_field(struct cli *cli, const mmgr_config *config, const json_t *tree,
+                       const char *field)
 {
     json_t *entry = json_object_get(tree, field);
 

@@ -7,8 +7,8 @@
 
 #include "cli.h"
 
-#define GLOBAL_OPTIONS                                                                                 \
-    (CLI_BIT(OPT_ROOT) | CLI_BIT(OPT_STORE) | CLI_BIT(OPT_JSON) | CLI_BIT(OPT_QUIET) |                 \
+#define GLOBAL_OPTIONS                                                                 \
+    (CLI_BIT(OPT_ROOT) | CLI_BIT(OPT_STORE) | CLI_BIT(OPT_JSON) | CLI_BIT(OPT_QUIET) | \
      CLI_BIT(OPT_NO_PROGRESS) | CLI_BIT(OPT_HELP))
 
 struct option {
@@ -19,19 +19,22 @@ struct option {
 };
 
 static const struct option options[OPT_COUNT] = {
-    [OPT_ROOT] = {"root", "DIR", "root folder (default: $MODELMGR_ROOT, or below the data home)", NULL},
+    [OPT_ROOT] = {"root", "DIR", "root folder (default: $MODELMGR_ROOT, or below the data home)",
+                  NULL},
     [OPT_STORE] = {"store", "PATH", "record store instead of the one that the config names", NULL},
     [OPT_JSON] = {"json", NULL, "one JSON document on standard output", NULL},
     [OPT_QUIET] = {"quiet", NULL, "only results and errors", NULL},
     [OPT_NO_PROGRESS] = {"no-progress", NULL, "no progress bars or lines", NULL},
     [OPT_HELP] = {"help", NULL, "this help", NULL},
-    [OPT_VARIANT] = {"variant", "V", "default, fp16, fp32, onnx, openvino, flax, or a quantisation", NULL},
+    [OPT_VARIANT] = {"variant", "V", "default, fp16, fp32, onnx, openvino, flax, or a quantisation",
+                     NULL},
     [OPT_REVISION] = {"revision", "R", "branch, tag or commit of the repository", NULL},
     [OPT_INPLACE] = {"inplace", NULL, "record local files where they are", NULL},
     [OPT_MOVE] = {"move", NULL, "move local files instead of copying them", NULL},
     [OPT_NAME] = {"name", "N", "name of the model", NULL},
     [OPT_SET] = {"set", "FIELD=VALUE", "field of the record that wins over identification", NULL},
-    [OPT_TOKEN_ENV] = {"token-env", "VAR", "environment variable that holds the access token", NULL},
+    [OPT_TOKEN_ENV] = {"token-env", "VAR", "environment variable that holds the access token",
+                       NULL},
     [OPT_DRY_RUN] = {"dry-run", NULL, "print the plan and write nothing", NULL},
     [OPT_EVENTS] = {"events", NULL, "a stream of events, one JSON object a line", NULL},
     [OPT_ALLOW_UNKNOWN] = {"allow-unknown", NULL, "accept a sound file that no rule knows", NULL},
@@ -100,8 +103,8 @@ static void print_help(const struct cli_command *commands, const struct cli_comm
     printf("\nOptions of every command:\n");
     print_options(GLOBAL_OPTIONS);
     if (command == NULL) {
-        printf("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 ambiguous, 5 refused as "
-               "unsafe, 130 interrupted.\n");
+        printf("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 ambiguous, "
+               "5 refused as unsafe, 130 interrupted.\n");
     }
 }
 
@@ -229,8 +232,8 @@ static int take_option(struct cli *cli, int argc, char **argv, int *at)
         return add_value(cli, id, equals + 1);
     }
     if (*at + 1 >= argc) {
-        return cli_fail_usage(cli, "--%s needs a value: --%s %s", options[id].name, options[id].name,
-                              options[id].value);
+        return cli_fail_usage(cli, "--%s needs a value: --%s %s", options[id].name,
+                              options[id].name, options[id].value);
     }
     return add_value(cli, id, argv[++*at]);
 }
@@ -258,7 +261,8 @@ static int check_fit(struct cli *cli)
             continue;
         }
         if (((GLOBAL_OPTIONS | command->options) & CLI_BIT(i)) == 0) {
-            return cli_fail_usage(cli, "%s has no option --%s; modelmgr %s --help lists its options",
+            return cli_fail_usage(cli,
+                                  "%s has no option --%s; modelmgr %s --help lists its options",
                                   command->name, options[i].name, command->name);
         }
         if (options[i].not_yet != NULL) {
@@ -301,10 +305,11 @@ int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_command *
         } else if (cli->command == NULL) {
             cli->command = find_command(commands, argv[i], &nearest);
             if (cli->command == NULL && nearest != NULL) {
-                status = cli_fail_usage(cli, "unknown command %s; did you mean %s?", argv[i], nearest);
+                status =
+                    cli_fail_usage(cli, "unknown command %s; did you mean %s?", argv[i], nearest);
             } else if (cli->command == NULL) {
-                status = cli_fail_usage(cli, "unknown command %s; modelmgr --help lists the commands",
-                                        argv[i]);
+                status = cli_fail_usage(
+                    cli, "unknown command %s; modelmgr --help lists the commands", argv[i]);
             }
         } else {
             cli->operands[cli->operand_count++] = argv[i];
@@ -381,8 +386,9 @@ int cli_token(struct cli *cli, const char **token)
     *token = getenv(name);
     if (*token == NULL || **token == '\0') {
         // The name is not repeated: who mistakes the option may have typed the token itself.
-        return cli_fail_usage(cli, "--token-env wants the name of an environment variable that is set "
-                                   "and holds the token");
+        return cli_fail_usage(cli,
+                              "--token-env wants the name of an environment variable that is set "
+                              "and holds the token");
     }
     return 0;
 }

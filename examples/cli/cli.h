@@ -80,7 +80,8 @@ struct cli {
 
 /* args.c */
 /* 0, or the exit status when the arguments end the program (with the answer already printed). */
-int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_command *commands, int *done);
+int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_command *commands,
+              int *done);
 void cli_free(struct cli *cli);
 const char *cli_value(const struct cli *cli, enum cli_option_id id); /* last one given, or NULL */
 int cli_has(const struct cli *cli, enum cli_option_id id);
@@ -128,7 +129,8 @@ enum cli_access {
 int cli_open_config(struct cli *cli, mmgr_config **config);
 int cli_open_manager(struct cli *cli, enum cli_access access, mmgr_manager **manager);
 /* Record by key, or by name when no key fits. */
-int cli_find_record(struct cli *cli, mmgr_store *store, const char *key_or_name, mmgr_record **record);
+int cli_find_record(struct cli *cli, mmgr_store *store, const char *key_or_name,
+                    mmgr_record **record);
 
 /* A running download or install, followed until it ends, pauses, or a signal asks for a pause. */
 struct cli_job {

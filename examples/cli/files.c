@@ -39,7 +39,8 @@ static void print_probe(const json_t *tree, int explain)
             cli_line(i == 0 ? "because" : "", json_string_value(item));
         }
         json_array_foreach(json_object_get(tree, "runners_up"), i, item) {
-            cli_line(i == 0 ? "also considered" : "", json_string_value(json_object_get(item, "rule")));
+            cli_line(i == 0 ? "also considered" : "",
+                     json_string_value(json_object_get(item, "rule")));
         }
     }
 }
@@ -47,7 +48,8 @@ static void print_probe(const json_t *tree, int explain)
 /* The members that are always there, null where the rule says nothing. */
 static void complete(json_t *tree)
 {
-    static const char *const fields[] = {"type", "base", "format", "variant", "prediction_type", "name"};
+    static const char *const fields[] = {"type", "base", "format", "variant", "prediction_type",
+                                         "name"};
     size_t i;
 
     for (i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -122,12 +124,14 @@ static json_t *tensor_of(const mmgr_checkpoint *checkpoint, uint64_t index)
     for (i = 0; i < mmgr_checkpoint_tensor_rank(checkpoint, index); i++) {
         json_array_append_new(sizes, cli_json_size(shape[i]));
     }
-    json_object_set_new(object, "name", cli_json_text(mmgr_checkpoint_tensor_name(checkpoint, index)));
+    json_object_set_new(object, "name",
+                        cli_json_text(mmgr_checkpoint_tensor_name(checkpoint, index)));
     json_object_set_new(object, "dtype", cli_json_text(dtype));
     json_object_set_new(object, "shape", sizes);
     json_object_set_new(object, "offset",
                         cli_json_size(mmgr_checkpoint_tensor_offset(checkpoint, index)));
-    json_object_set_new(object, "bytes", cli_json_size(mmgr_checkpoint_tensor_bytes(checkpoint, index)));
+    json_object_set_new(object, "bytes",
+                        cli_json_size(mmgr_checkpoint_tensor_bytes(checkpoint, index)));
     json_object_set_new(object, "file", cli_json_text(file));
     return object;
 }

@@ -16,7 +16,8 @@ static void print_plan_for_people(const json_t *plan)
     cli_line("revision", json_string_value(json_object_get(plan, "revision")));
     cli_line("variant", json_string_value(json_object_get(plan, "variant")));
     cli_line("destination", json_string_value(json_object_get(plan, "destination")));
-    cli_line("total", cli_size(size, (uint64_t)json_integer_value(json_object_get(plan, "total_bytes"))));
+    cli_line("total",
+             cli_size(size, (uint64_t)json_integer_value(json_object_get(plan, "total_bytes"))));
     json_array_foreach(files, i, file) {
         const json_t *bytes = json_object_get(file, "size");
         const char *action = json_string_value(json_object_get(file, "action"));
@@ -30,7 +31,8 @@ static void print_plan_for_people(const json_t *plan)
     printf("Nothing has been written.\n");
 }
 
-static int dry_run(struct cli *cli, mmgr_manager *manager, const struct mmgr_install_options *options)
+static int dry_run(struct cli *cli, mmgr_manager *manager,
+                   const struct mmgr_install_options *options)
 {
     mmgr_plan *plan;
     char *json;
@@ -105,7 +107,8 @@ static int conclude(struct cli *cli, const mmgr_install *job, int signal)
         break;
     }
     if (signal != 0) {
-        return cli_interrupted(cli, signal, "interrupted; the same command again goes on where it stopped");
+        return cli_interrupted(cli, signal,
+                               "interrupted; the same command again goes on where it stopped");
     }
     if (error != NULL) {
         int status = cli_fail_error(cli, error);
@@ -117,7 +120,8 @@ static int conclude(struct cli *cli, const mmgr_install *job, int signal)
                     mmgr_install_status_name(mmgr_install_status(job)));
 }
 
-static int run_job(struct cli *cli, mmgr_manager *manager, const struct mmgr_install_options *options)
+static int run_job(struct cli *cli, mmgr_manager *manager,
+                   const struct mmgr_install_options *options)
 {
     mmgr_installer *installer = mmgr_manager_installer(manager);
     struct cli_job follow = {.service = installer, .group = MMGR_EVENTS_INSTALL};
@@ -125,7 +129,8 @@ static int run_job(struct cli *cli, mmgr_manager *manager, const struct mmgr_ins
     int status, signal;
 
     // Listening begins before the job does, so that no event is missed.
-    if (mmgr_listener_open(mmgr_manager_bus(manager), MMGR_EVENTS_ALL, &follow.listener) != MMGR_OK) {
+    if (mmgr_listener_open(mmgr_manager_bus(manager), MMGR_EVENTS_ALL, &follow.listener) !=
+        MMGR_OK) {
         return cli_fail_last(cli);
     }
     if (mmgr_installer_submit(installer, options, &job) != MMGR_OK) {

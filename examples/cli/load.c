@@ -63,7 +63,8 @@ static void print_report(const json_t *report)
     snprintf(text, sizeof text, "%lld",
              (long long)json_integer_value(json_object_get(report, "tensors")));
     cli_line("tensors", text);
-    cli_line("size", cli_size(text, (uint64_t)json_integer_value(json_object_get(report, "bytes"))));
+    cli_line("size",
+             cli_size(text, (uint64_t)json_integer_value(json_object_get(report, "bytes"))));
     printf("%-16s %.6f s\n", "open", json_real_value(json_object_get(seconds, "open")));
     json_array_foreach(json_object_get(report, "runs"), i, run) {
         printf("%-16s %.6f s\n", "load", json_real_value(json_object_get(run, "load")));
@@ -71,13 +72,13 @@ static void print_report(const json_t *report)
     }
 }
 
-static int load_all(struct cli *cli, mmgr_manager *manager, const mmgr_record *record, uint64_t repeat,
-                    double open)
+static int load_all(struct cli *cli, mmgr_manager *manager, const mmgr_record *record,
+                    uint64_t repeat, double open)
 {
     json_t *report = json_pack("{s:s, s:o, s:n, s:n, s:n, s:{s:f}, s:[]}", "key",
                                mmgr_record_text(record, MMGR_FIELD_KEY), "submodel",
-                               cli_json_text(cli_value(cli, OPT_SUBMODEL)), "tensors", "bytes", "device",
-                               "seconds", "open", open, "runs");
+                               cli_json_text(cli_value(cli, OPT_SUBMODEL)), "tensors", "bytes",
+                               "device", "seconds", "open", open, "runs");
     int status = 0;
 
     for (; repeat > 0 && status == 0; repeat--) {

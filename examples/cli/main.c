@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* modelmgr: the command line of libmodelmgr. The table of commands, and the way through one of them. */
+/* modelmgr, the command line of libmodelmgr: the table of commands and the way through one. */
 #include <locale.h>
 #include <string.h>
 
@@ -32,23 +32,23 @@ static const struct cli_command commands[] = {
     {"download", "URL DEST", "Download one file, going on with what is there already",
      CLI_BIT(OPT_SHA256) | CLI_BIT(OPT_SEGMENTS) | CLI_BIT(OPT_LIMIT_RATE) | CLI_BIT(OPT_TOKEN_ENV),
      2, 2, cli_download, NULL},
-    {"fetch", "REPO-OR-URL", "Show what a hub says about a repository", CLI_BIT(OPT_TOKEN_ENV), 1, 1,
-     cli_fetch, NULL},
+    {"fetch", "REPO-OR-URL", "Show what a hub says about a repository", CLI_BIT(OPT_TOKEN_ENV), 1,
+     1, cli_fetch, NULL},
     {"load", "KEY-OR-NAME", "Load a model and report its size and the time that it took",
      CLI_BIT(OPT_SUBMODEL) | CLI_BIT(OPT_DEVICE) | CLI_BIT(OPT_REPEAT), 1, 1, cli_load, NULL},
     {"sync", "", "Compare the records with what is on disk", 0, 0, 0, cli_sync, NULL},
-    {"config", "[FIELD]", "Show the effective configuration and where each value comes from", 0, 0, 1,
-     cli_config, NULL},
-    {"version", "", "Show the version of the library and of what it is made of", 0, 0, 0, cli_version,
-     NULL},
-    {"cache", "get SOURCE | list | trim", "Download to the cache without a record", 0, 0, UINT32_MAX,
-     NULL, "the download cache is not available in this release"},
+    {"config", "[FIELD]", "Show the effective configuration and where each value comes from", 0, 0,
+     1, cli_config, NULL},
+    {"version", "", "Show the version of the library and of what it is made of", 0, 0, 0,
+     cli_version, NULL},
+    {"cache", "get SOURCE | list | trim", "Download to the cache without a record", 0, 0,
+     UINT32_MAX, NULL, "the download cache is not available in this release"},
     {"convert", "KEY-OR-PATH", "Convert a model to another format", 0, 0, UINT32_MAX, NULL,
      "conversion is not available in this release"},
     {"verify", "KEY | --all", "Hash a model again and compare", 0, 0, UINT32_MAX, NULL,
      "verification of installed models is not available in this release"},
-    {"import", "hf-cache|invokeai|yaml PATH", "Take over the models of another tool", 0, 0, UINT32_MAX,
-     NULL, "import from other tools is not available in this release"},
+    {"import", "hf-cache|invokeai|yaml PATH", "Take over the models of another tool", 0, 0,
+     UINT32_MAX, NULL, "import from other tools is not available in this release"},
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL}};
 
 int main(int argc, char **argv)

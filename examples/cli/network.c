@@ -48,7 +48,8 @@ static int conclude(struct cli *cli, const mmgr_download *job, int signal)
         break;
     }
     if (signal != 0) {
-        return cli_interrupted(cli, signal, "interrupted; the same command again goes on where it stopped");
+        return cli_interrupted(cli, signal,
+                               "interrupted; the same command again goes on where it stopped");
     }
     return cli_fail(cli, MMGR_ERR_STATE, NULL, NULL, "the download stopped in state \"%s\"",
                     mmgr_download_status_name(mmgr_download_status(job)));
@@ -67,7 +68,8 @@ static int run_download(struct cli *cli, mmgr_queue *queue, const char *token)
     options.token = token;
     // What has come stays, so that the next call goes on from there.
     options.flags = MMGR_DOWNLOAD_PRESERVE_PARTIAL;
-    if (mmgr_listener_open(mmgr_queue_bus(queue), MMGR_EVENTS_DOWNLOAD, &follow.listener) != MMGR_OK) {
+    if (mmgr_listener_open(mmgr_queue_bus(queue), MMGR_EVENTS_DOWNLOAD, &follow.listener) !=
+        MMGR_OK) {
         return cli_fail_last(cli);
     }
     if (mmgr_queue_submit(queue, &options, &job) != MMGR_OK) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tool says: JSON documents, errors in both forms, tables, and text made safe for a terminal. */
+/* What the tool says: JSON documents, errors in both forms, tables, text safe for a terminal. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -103,7 +103,8 @@ void cli_log(enum mmgr_log_level level, const char *component, const char *messa
     char prefix[64];
 
     (void)user;
-    snprintf(prefix, sizeof prefix, "%s: %s", level == MMGR_LOG_ERROR ? "error" : "warning", component);
+    snprintf(prefix, sizeof prefix, "%s: %s", level == MMGR_LOG_ERROR ? "error" : "warning",
+             component);
     error_line(prefix, message);
 }
 
@@ -120,7 +121,7 @@ json_t *cli_json_text(const char *text)
     if (value != NULL) {
         return value;
     }
-    // Names of files may be any bytes; JSON is UTF-8: what is none becomes the replacement character.
+    // Names of files may be any bytes; what is no UTF-8 becomes the replacement character.
     copy = malloc(strlen(text) * 3 + 1);
     if (copy == NULL) {
         return NULL;
@@ -174,7 +175,6 @@ int cli_print_tree(struct cli *cli, json_t *tree)
     return 0;
 }
 
-/* An error in both forms; the one place that knows them. Returns `status`. */
 struct report {
     enum mmgr_result code;
     const char *message, *field, *subject;
@@ -183,6 +183,7 @@ struct report {
     int status;
 };
 
+/* An error in both forms; the one place that knows them. Returns the exit status. */
 static int print_report(struct cli *cli, const struct report *report)
 {
     error_line(cli->command != NULL ? cli->command->name : NULL, report->message);
@@ -195,12 +196,14 @@ static int print_report(struct cli *cli, const struct report *report)
         json_object_set_new(error, "field", cli_json_text(report->field));
         json_object_set_new(error, "subject", cli_json_text(report->subject));
         json_object_set_new(error, "http_status",
-                            report->http_status != 0 ? json_integer(report->http_status) : json_null());
+                            report->http_status != 0 ? json_integer(report->http_status)
+                                                     : json_null());
         json_object_set_new(error, "os_errno",
                             report->os_errno != 0 ? json_integer(report->os_errno) : json_null());
         json_object_set_new(error, "offset", report->offset != MMGR_NO_OFFSET
                                                  ? cli_json_size(report->offset) : json_null());
-        json_object_set_new(error, "retryable", json_boolean(mmgr_result_is_retryable(report->code)));
+        json_object_set_new(error, "retryable",
+                            json_boolean(mmgr_result_is_retryable(report->code)));
         json_object_set_new(document, "error", error);
         json_dumpf(document, stdout, JSON_COMPACT);
         putchar('\n');
@@ -264,7 +267,9 @@ int cli_fail_usage(struct cli *cli, const char *format, ...)
 
 int cli_interrupted(struct cli *cli, int signal, const char *message)
 {
-    struct report report = {.code = MMGR_ERR_CANCELLED, .message = message, .offset = MMGR_NO_OFFSET,
+    struct report report = {.code = MMGR_ERR_CANCELLED,
+                            .message = message,
+                            .offset = MMGR_NO_OFFSET,
                             .status = 128 + signal};
 
     return print_report(cli, &report);

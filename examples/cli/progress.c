@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Progress of a download or install on standard error: bars on a terminal, else a plain line now and then.
+/* Progress of a download or install on standard error: bars on a terminal, else now and then a line.
  *
- * The main thread feeds and draws; log lines of other threads take the bars away for a moment, so that
- * the lock is held while anything is written to the terminal. */
+ * The main thread feeds and draws; log lines of other threads take the bars away for a moment, so
+ * that the lock is held while anything is written to the terminal. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +137,8 @@ static void put_rate(FILE *out)
     if (state.rate < 1) {
         return;
     }
-    left = state.bytes < state.total ? (uint64_t)((double)(state.total - state.bytes) / state.rate) : 0;
+    left = state.bytes < state.total ? (uint64_t)((double)(state.total - state.bytes) / state.rate)
+                                     : 0;
     fprintf(out, "  %s/s", cli_size(text, (uint64_t)state.rate));
     if (left >= 3600) {
         fprintf(out, "  %llu:%02llu h left", (unsigned long long)(left / 3600),
@@ -236,7 +237,8 @@ static void draw_bars(FILE *out)
             state.drawn++;
         }
     }
-    put_bar(out, state.placing ? "identifying, placing" : "total", state.bytes, state.total, columns, 1);
+    put_bar(out, state.placing ? "identifying, placing" : "total", state.bytes, state.total,
+            columns, 1);
     state.drawn++;
 }
 
@@ -249,8 +251,9 @@ static void put_line(FILE *out, int64_t now)
         (tenth == state.last_tenth && now - state.last_draw < LINE_NS) || state.total == 0) {
         return;
     }
-    fprintf(out, "modelmgr: %3d%% %s / %s", (int)((double)state.bytes * 100.0 / (double)state.total),
-            cli_size(done, state.bytes), cli_size(all, state.total));
+    fprintf(out, "modelmgr: %3d%% %s / %s",
+            (int)((double)state.bytes * 100.0 / (double)state.total), cli_size(done, state.bytes),
+            cli_size(all, state.total));
     put_rate(out);
     fputc('\n', out);
     state.last_tenth = tenth;

@@ -171,7 +171,8 @@ static void print_shown(const mmgr_record *record)
     for (i = 0; i < mmgr_record_file_count(record); i++) {
         const char *path = mmgr_record_file_path(record, i);
 
-        printf("%-16s %10s  ", i == 0 ? "files" : "", cli_size(size, mmgr_record_file_size(record, i)));
+        printf("%-16s %10s  ", i == 0 ? "files" : "",
+               cli_size(size, mmgr_record_file_size(record, i)));
         cli_put(stdout, path[0] != '\0' ? path : "(the file itself)");
         putchar('\n');
     }
@@ -211,7 +212,8 @@ int cli_set(struct cli *cli)
     }
     status = cli_open_manager(cli, CLI_WRITE, &manager);
     if (status == 0) {
-        if (mmgr_store_update(mmgr_manager_store(manager), cli->operands[0], patch, &record) != MMGR_OK) {
+        if (mmgr_store_update(mmgr_manager_store(manager), cli->operands[0], patch, &record) !=
+            MMGR_OK) {
             status = cli_fail_last(cli);
         } else {
             if (cli->json) {
@@ -246,7 +248,8 @@ static char *read_text(struct cli *cli, const char *path, int *status)
                                 : errno == EACCES ? MMGR_ERR_PERMISSION : MMGR_ERR_IO,
                            NULL, path, "%s: %s", path, strerror(errno));
     } else if (length > MOST_RECORD_BYTES || memchr(text, '\0', length) != NULL) {
-        *status = cli_fail(cli, MMGR_ERR_INVALID_FILE, NULL, path, "%s: this is no JSON record", path);
+        *status =
+            cli_fail(cli, MMGR_ERR_INVALID_FILE, NULL, path, "%s: this is no JSON record", path);
     } else {
         text[length] = '\0';
     }
@@ -338,7 +341,8 @@ static void print_paths(const char *label, const json_t *items)
     size_t i;
 
     json_array_foreach(items, i, item) {
-        cli_line(label, json_string_value(json_is_object(item) ? json_object_get(item, "path") : item));
+        cli_line(label,
+                 json_string_value(json_is_object(item) ? json_object_get(item, "path") : item));
     }
 }
 
@@ -362,7 +366,8 @@ int cli_sync(struct cli *cli)
             print_paths("added", json_object_get(tree, "added"));
             print_paths("missing", json_object_get(tree, "missing"));
             print_paths("orphan", json_object_get(tree, "orphans"));
-            printf("%zu missing, %zu orphan(s)\n", json_array_size(json_object_get(tree, "missing")),
+            printf("%zu missing, %zu orphan(s)\n",
+                   json_array_size(json_object_get(tree, "missing")),
                    json_array_size(json_object_get(tree, "orphans")));
             json_decref(tree);
         }

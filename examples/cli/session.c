@@ -102,7 +102,8 @@ int cli_open_manager(struct cli *cli, enum cli_access access, mmgr_manager **man
     return status;
 }
 
-int cli_find_record(struct cli *cli, mmgr_store *store, const char *key_or_name, mmgr_record **record)
+int cli_find_record(struct cli *cli, mmgr_store *store, const char *key_or_name,
+                    mmgr_record **record)
 {
     enum mmgr_result result = mmgr_store_get(store, key_or_name, record);
 
@@ -175,7 +176,7 @@ static void print_event(struct cli *cli, const mmgr_event *event)
     }
 }
 
-/* Takes all events that wait. *taken counts them; returns 1 when the job's last one was among them. */
+/* Takes all events that wait. *taken counts them; 1 when the job's last one was among them. */
 static int take_events(struct cli *cli, const struct cli_job *job, int *taken)
 {
     mmgr_event *event;
@@ -195,8 +196,8 @@ static int take_events(struct cli *cli, const struct cli_job *job, int *taken)
     return last;
 }
 
-/* Returns 1 when the job will pause, 0 when it is past pausing and is waited for, -1 when it has not
- * begun to bring anything. */
+/* Returns 1 when the job will pause, 0 when it is past pausing and is waited for, -1 when it has
+ * not begun to bring anything. */
 static int ask_for_pause(const struct cli_job *job)
 {
     if (job->group == MMGR_EVENTS_INSTALL) {
