@@ -350,6 +350,12 @@ int mmgr__jscan_skip(struct mmgr__jscan *scan, enum mmgr__jscan_kind kind)
     return 1;
 }
 
+void mmgr__jscan_passed(struct mmgr__jscan *scan, size_t at)
+{
+    scan->at = at;
+    value_done(scan);
+}
+
 static int32_t code_unit(const char *text)
 {
     int32_t value = 0;
