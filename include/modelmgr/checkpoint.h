@@ -16,7 +16,8 @@ struct mmgr_checkpoint_options {
     uint32_t struct_size;  /**< sizeof(struct mmgr_checkpoint_options) */
     uint32_t flags;        /**< must be 0 */
     const char *component; /**< folder of a pipeline to open, such as "unet"; NULL: the whole path */
-    const char *variant;   /**< repo variant of the weight files, such as "fp16"; NULL: whichever there is */
+    const char *variant;   /**< repo variant of the weight files, such as "fp16"; where a part has no files of
+                                it, and for NULL, the nearest that is there, full precision first */
 };
 
 /** How the numbers of a tensor are packed. */
@@ -139,7 +140,7 @@ MMGR_API enum mmgr_result mmgr_checkpoint_metadata_at(const mmgr_checkpoint *che
 MMGR_API uint64_t mmgr_checkpoint_tensor_count(const mmgr_checkpoint *checkpoint);
 
 /**
- * Find a tensor by name.
+ * Find a tensor by name. Parts of a pipeline opened whole may use the same names: the first is found.
  * @param checkpoint  Checkpoint.
  * @param name        Name.
  * @param[out] index  Its index.

@@ -35,6 +35,8 @@ void mmgr__jscan_init(struct mmgr__jscan *scan, const char *text, size_t length)
 enum mmgr__jscan_kind mmgr__jscan_next(struct mmgr__jscan *scan);
 /* Skip the value whose first token was just read (object, array: to its end). 0 on error. */
 int mmgr__jscan_skip(struct mmgr__jscan *scan, enum mmgr__jscan_kind kind);
+/* The caller has read the value that was to come (after a KEY) by itself; it ended before `at`. */
+void mmgr__jscan_passed(struct mmgr__jscan *scan, size_t at);
 /* Decode a string span with escapes into out (at least end - start bytes); length, or -1: bad escape, lone
  * surrogate, U+0000, invalid UTF-8. */
 int64_t mmgr__jscan_unescape(const char *text, size_t length, char *out);
