@@ -82,11 +82,10 @@ logged() { # LOG COMMAND...
 # ---- what the tests need
 
 needed_packages() {
-    echo gcc g++ libc6-dev meson ninja-build pkg-config binutils git
-    echo libsqlite3-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libxxhash-dev libssl-dev
-    echo libcmocka-dev python3 python3-venv python3-pytest python3-yaml python3-numpy
-    echo ca-certificates
-    [ "$full" = no ] || echo clang valgrind libc6-dbg
+    local name tier
+    while read -r name tier; do
+        [ "$tier" = full ] && [ "$full" = no ] || echo "$name"
+    done < <(sed 's/#.*//; /^ *$/d' "$root/tests/packages.txt")
     # An area with needs of its own lists them in a file.
     sed 's/#.*//' "$root"/tests/*/packages.txt 2>/dev/null
 }
@@ -144,7 +143,7 @@ build_tree() { # DIR COMPILER OPTIONS...
     name=$(basename "$dir")
     [ ! -e "$dir/meson-private/coredata.dat" ] || mode=(--reconfigure)
     logged "setup-$name.log" env CC="$compiler" meson setup "${mode[@]}" "$dir" "$root" \
-        -Dtest_python="$build/venv/bin/python3" "$@" || return 1
+        -Dtests=true -Dtest_python="$build/venv/bin/python3" "$@" || return 1
     logged "compile-$name.log" ninja -C "$dir" -j "$jobs"
 }
 

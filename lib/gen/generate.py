@@ -6,7 +6,8 @@
     generate.py --check   compare; exit 1 and name each file that differs
 
 Outputs: the error enum, the error table, the table of errors in docs/, the Python exceptions, the Python
-prototypes and constants, and the version script. Needs python3-yaml.
+prototypes, constants and structs, the list by which a test compares the structs' layout with C, and the
+version script. Needs python3-yaml.
 """
 import pathlib
 import re
@@ -78,13 +79,15 @@ def class_name(name):
 
 
 def python_errors(rows):
-    lines = ["# SPDX-License-Identifier: MIT", f"# {NOTE}", '"""Exceptions, one a kind of error."""', "", "",
+    lines = ["# SPDX-License-Identifier: MIT", f"# {NOTE}", '"""Exceptions, one a kind of error."""',
+             "from typing import Optional", "", "",
              "class ModelManagerError(Exception):",
-             '    """Any error of the library. Attributes: code, message, field, subject, os_errno, '
-             'http_status, offset."""', "",
-             '    code = "unknown_error"', "",
-             "    def __init__(self, message, field=None, subject=None, os_errno=0, http_status=0, "
-             "offset=None):",
+             '    """Any error of the library: code, message, and what is known of the thing at fault."""', "",
+             '    code: str = "unknown_error"', "",
+             "    def __init__(self, message: str, field: Optional[str] = None, "
+             "subject: Optional[str] = None,",
+             "                 os_errno: int = 0, http_status: int = 0, "
+             "offset: Optional[int] = None) -> None:",
              "        super().__init__(message)",
              "        self.message = message", "        self.field = field", "        self.subject = subject",
              "        self.os_errno = os_errno", "        self.http_status = http_status",
@@ -133,7 +136,9 @@ SCALARS = {"int": "c_int", "int32_t": "c_int32", "uint32_t": "c_uint32", "int64_
            "uint64_t": "c_uint64", "size_t": "c_size_t"}
 
 
-def ctypes_of(text, is_result=False):
+def ctypes_of(text):
+    # A text that is not const is given: the binding must keep its address to free it.
+    given = "const" not in text
     text = re.sub(r"\bconst\b", "", text)
     if "(*" in text:
         return "USER_FREE_FN"
@@ -145,7 +150,7 @@ def ctypes_of(text, is_result=False):
     if base == "void" and stars == 0:
         return "None"
     if base == "char" and stars == 1:
-        return "c_char_p"
+        return "c_void_p" if given else "c_char_p"
     if base == "char" and stars == 2:
         return "POINTER(c_void_p)"
     if base in CALLBACKS and stars == 0:
@@ -168,12 +173,59 @@ def python_api():
              "# name: (result, [arguments])", "PROTOTYPES = {"]
     for name, result, arguments in prototypes():
         types = ", ".join(ctypes_of(argument) for argument in arguments)
-        lines.append(f'    "{name}": ({ctypes_of(result, True)}, [{types}]),')
+        lines.append(f'    "{name}": ({ctypes_of(result)}, [{types}]),')
     lines += ["}", "", "# constants of the public headers", "CONSTANTS = {"]
     for name, value in constants():
         lines.append(f'    "{name}": {value},')
     lines += ["}", ""]
     return "\n".join(lines)
+
+
+def structs():
+    """(name, how C says it, [(member, ctypes type)]) of every public struct that has a body."""
+    found = []
+    pattern = r"^(typedef )?struct (mmgr_\w+) \{(.*?)^\}"
+    for typedef, name, body in re.findall(pattern, header_text(), flags=re.S | re.M):
+        members = [struct_member(" ".join(text.split())) for text in body.split(";") if text.strip()]
+        found.append((name, name if typedef else f"struct {name}", members))
+    return sorted(found)
+
+
+def struct_member(text):
+    function = re.match(r"(.*?)\(\*(\w+)\)\((.*)\)$", text)
+    if function:
+        types = [ctypes_of(function.group(1))]
+        types += [ctypes_of(argument) for argument in split_arguments(function.group(3))]
+        return function.group(2), f"CFUNCTYPE({', '.join(types)})"
+    name = re.search(r"(\w+)$", text).group(1)
+    kind = text[:-len(name)]
+    if re.fullmatch(r"const char \*const \*", kind.strip()):
+        return name, "POINTER(c_char_p)"
+    return name, ctypes_of(kind)
+
+
+def python_structs():
+    lines = ["# SPDX-License-Identifier: MIT", f"# {NOTE}", '"""Structs of the C interface."""',
+             "from ctypes import (CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t,",
+             "                    c_uint32, c_uint64, c_void_p)", "",
+             "from ._api import EVENT_FN, USER_FREE_FN", ""]
+    for name, _, members in structs():
+        lines += ["", f"class {name}(Structure):", "    _fields_ = ["]
+        lines += [f'        ("{member}", {kind}),' for member, kind in members]
+        lines += ["    ]", ""]
+    lines += ["", "ALL = ("]
+    lines += [f"    {name}," for name, _, _ in structs()]
+    lines += [")", ""]
+    return "\n".join(lines)
+
+
+def struct_layout():
+    lines = ["/* SPDX-License-Identifier: MIT */", f"/* {NOTE} */",
+             "/* STRUCT(name, C type) and, after it, MEMBER(C type, member) of every public struct. */"]
+    for name, c_type, members in structs():
+        lines.append(f"STRUCT({name}, {c_type})")
+        lines += [f"MEMBER({c_type}, {member})" for member, _ in members]
+    return "\n".join(lines) + "\n"
 
 
 def constants():
@@ -203,6 +255,8 @@ def outputs():
         "docs/errors.md": error_docs(rows),
         "bindings/python/modelmgr/_errors.py": python_errors(rows),
         "bindings/python/modelmgr/_api.py": python_api(),
+        "bindings/python/modelmgr/_structs.py": python_structs(),
+        "tests/python/layout.inc": struct_layout(),
         "lib/modelmgr.map": version_script(),
     }
 

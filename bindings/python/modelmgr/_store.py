@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""The record store."""
+from __future__ import annotations
+
+from ctypes import byref, c_char_p, c_int
+from typing import Any, Iterator, List, Optional, Sequence, Union
+
+from . import _structs
+from ._config import Config
+from ._handle import Core, Service
+from ._library import check, decode, encode, encode_json, encode_path, lib, options, out
+from ._record import Record
+
+
+class Records(List[Record]):
+    """Records found by a search; total counts those that the limit cut off, too."""
+
+    total: int = 0
+
+
+class Store(Service):
+    """Model records in a SQLite file. Safe from any thread; shared between processes."""
+
+    def __init__(self, path: Any = None, config: Optional[Config] = None) -> None:
+        """Open a store on its own; a manager has one already (Manager.store)."""
+        wanted = options(_structs.mmgr_store_options, path=encode_path(path, "path"),
+                         config=config._ref.pointer if config else None)
+        given = out()
+        check(lib.mmgr_store_open(byref(wanted), given))
+        self._config = config
+        super().__init__(Core(given.value, lib.mmgr_store_close, "store"))
+        self._owned = True
+
+    @classmethod
+    def _of(cls, core: Core, getter: Any) -> "Store":
+        self = cls.__new__(cls)
+        Service.__init__(self, core, getter)
+        self._owned = False
+        return self
+
+    def close(self) -> None:
+        """Close a store that was opened on its own; that of a manager is closed with it."""
+        if self._owned:
+            self._core.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    @property
+    def version(self) -> str:
+        """Version of the schema."""
+        with self._use() as pointer:
+            return decode(lib.mmgr_store_version(pointer)) or ""
+
+    def get(self, key: str) -> Record:
+        """The record of a key, with its manifest. UnknownModelError when there is none."""
+        return Record._from_given(self._get(lib.mmgr_store_get, encode(key, "key")).value)
+
+    __getitem__ = get
+
+    def get_by_name(
+    self,
+    name: str,
+    base: Optional[str] = None,
+     type: Optional[str] = None) -> Record:
+        """The one record of that name. UnknownModelError, AmbiguousModelError."""
+        return Record._from_given(self._get(lib.mmgr_store_get_by_name, encode(name, "name"),
+                                            encode(base, "base"), encode(type, "type")).value)
+
+    def exists(self, key: str) -> bool:
+        found = c_int()
+        self._call(lib.mmgr_store_exists, encode(key, "key"), byref(found))
+        return bool(found.value)
+
+    __contains__ = exists
+
+    def add(self, record: Union[Record, dict]) -> Record:
+        """Add a record; returns it as stored. DuplicateModelError when key or path is taken."""
+        if not isinstance(record, Record):
+            record = Record(record)
+        return Record._from_given(self._get(lib.mmgr_store_add, record._ref.pointer).value)
+
+    def update(self, key: str, changes: Optional[dict] = None, **fields: Any) -> Record:
+        """Change some fields; None clears one. Returns the record as stored."""
+        patch = encode_json({**(changes or {}), **fields}, "changes")
+        return Record._from_given(self._get(lib.mmgr_store_update, encode(key, "key"), patch).value)
+
+    def delete(self, key: str) -> None:
+        """Delete a record; files are not touched (Installer.remove() does that)."""
+        self._call(lib.mmgr_store_delete, encode(key, "key"))
+
+    def search(self, *, name: Optional[str] = None, type: Optional[str] = None,
+               format: Optional[str] = None, base: Optional[str] = None, path: Any = None,
+               hash: Optional[str] = None, source: Optional[str] = None, tags: Sequence[str] = (),
+               sort: Optional[str] = None, limit: int = 0, offset: int = 0) -> Records:
+        """Records for which all given conditions hold; all records without conditions."""
+        if isinstance(tags, str):
+            raise TypeError("tags must be a sequence of str")
+        wanted = options(
+    _structs.mmgr_search_options, tag_count=len(tags), name=encode(
+        name, "name"), type=encode(
+            type, "type"), format=encode(
+                format, "format"), base=encode(
+                    base, "base"), path=encode_path(
+                        path, "path"), hash=encode(
+                            hash, "hash"), source=encode(
+                                source, "source"), sort=encode(
+                                    sort, "sort"), limit=limit, offset=offset)
+        if tags:
+            wanted.tags = (c_char_p * len(tags))(*[encode(tag, "tags") for tag in tags])
+        found = self._get(lib.mmgr_store_search, byref(wanted))
+        try:
+            records = Records(Record._from_lent(lib.mmgr_record_list_at(found, index))
+                              for index in range(lib.mmgr_record_list_count(found)))
+            records.total = lib.mmgr_record_list_total(found)
+            return records
+        finally:
+            lib.mmgr_record_list_free(found)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.search())
+
+    def __len__(self) -> int:
+        return self.search(limit=1).total
+
+    def __bool__(self) -> bool:
+        return True

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: MIT
+"""Installing from the loopback hub, from a URL and from disk; every tensor against the safetensors package."""
+import os
+import pathlib
+
+import pytest
+import tensors
+
+import modelmgr
+
+safetensors = pytest.importorskip("safetensors")
+
+SUBMODELS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+     "text_encoder": "model"}
+
+
+def reference(path):
+    """{name: (dtype, shape, bytes)} as the safetensors package reads a file."""
+    return {name: (found["dtype"], tuple(found["shape"]), bytes(found["data"]))
+            for name, found in safetensors.deserialize(pathlib.Path(path).read_bytes())}
+
+
+def as_loaded(loaded):
+    return {name: (tensor.dtype, tensor.shape, tensor.numpy().tobytes())
+            for name, tensor in loaded.tensors.items()}
+
+
+def staging(manager):
+    folder = pathlib.Path(manager.config.get("models_dir")) / ".staging"
+    return sorted(str(path) for path in folder.rglob(
+        "*") if path.is_file() and "lock" not in path.name)
+
+
+@pytest.mark.parametrize("variant", ["default", "fp16"])
+def test_every_tensor_of_an_installed_pipeline_is_what_safetensors_reads(
+    manager, hub, pipeline, variant):
+    record = manager.install_and_wait("acme/tiny-sd", variant=variant)
+    assert (record.base, record.type, record.format) == ("sd-1", "main", "diffusers")
+    suffix = ".fp16" if variant == "fp16" else ""
+    for submodel, stem in SUBMODELS.items():
+        expected = reference(pipeline / submodel / f"{stem}{suffix}.safetensors")
+        with manager.load(record.key, submodel) as loaded:
+            assert loaded.tensors.device == "cpu"
+            assert as_loaded(loaded) == expected, submodel
+            assert len(expected) > 10
+    assert staging(manager) == []
+
+
+def test_a_sharded_pipeline_is_loaded_whole(manager, models):
+    record = manager.installer.install_path(models / "sharded")
+    expected = {}
+    shards = sorted((models / "sharded/unet").glob("*-of-*.safetensors"))
+    assert len(shards) > 1
+    for shard in shards:
+        expected.update(reference(shard))
+    with manager.load(record, "unet") as loaded:
+        assert as_loaded(loaded) == expected
+
+
+def test_progress_events_and_record(manager, hub):
+    seen = []
+    record = manager.install_and_wait("acme/tiny-sd:fp16", progress=seen.append, name="chosen",
+                                      overrides={"description": "words", "tags": ["t"]})
+    assert (record.name, record.description, record.tags) == ("chosen", "words", ["t"])
+    assert record.source_type == "hf_repo_id" and record.repo_variant == "fp16"
+    names = [event.name for event in seen]
+    assert names[-1] == "install.completed" and names.count("install.completed") == 1
+    assert seen[-1].key == record.key
+    assert "install.downloads_complete" in names
+    downloading = [event for event in seen if event.name == "install.downloading"]
+    assert downloading and downloading[-1].parts
+    assert all(event.bytes <= event.total_bytes for event in downloading if event.total_bytes)
+    stored = manager.store.get(record.key)
+    assert stored == record and os.path.isdir(stored.location)
+    assert all(file.owned for file in stored.files) and any(file.sha256 for file in stored.files)
+    assert sum(file.size for file in stored.files) == stored.file_size
+
+
+def test_plan_writes_nothing(manager, hub):
+    models_dir = pathlib.Path(manager.config.get("models_dir"))
+    before = sorted(models_dir.rglob("*")) if models_dir.exists() else []
+    plan = manager.plan("acme/tiny-sd:fp16")
+    assert plan["total_bytes"] == sum(file["size"] for file in plan["files"]) > 0
+    assert all(file["action"] == "download" for file in plan["files"])
+    assert any(
+    file["path"] == "unet/diffusion_pytorch_model.fp16.safetensors" for file in plan["files"])
+    assert (sorted(models_dir.rglob("*")) if models_dir.exists() else []) == before
+    assert len(manager.store) == 0
+
+
+def test_jobs(manager, hub):
+    job = manager.install("acme/tiny-sd:fp16")
+    assert job.result(60).key == job.key
+    assert job.status == "completed" and job.is_terminal and job.error is None and not job.inplace
+    done, total = job.progress
+    assert done == total > 0
+    assert modelmgr.Source(job.source).repo == "acme/tiny-sd"
+    assert manager.installer.get(job.id).record == job.record
+    assert [one.id for one in manager.installer.jobs()] == [job.id]
+    manager.installer.wait_all(10)
+    assert list(job) == []  # nothing is new any more
+    with pytest.raises(modelmgr.StateError):
+        job.cancel()
+    manager.installer.prune()
+    assert manager.installer.jobs() == []
+    with pytest.raises(modelmgr.UnknownJobError):
+        manager.installer.get(job.id)
+
+
+@pytest.mark.parametrize("source, error, status", [
+    ("acme/nobody", "RepoNotFoundError", None),
+    ("acme/tiny-sd@nowhere", "RevisionNotFoundError", 404),
+    ("acme/tiny-sd::no/such/file.safetensors", "EntryNotFoundError", None),
+    ("acme/gated", "GatedError", None),
+])
+def test_failures_are_exceptions_by_kind(manager, hub, source, error, status):
+    with pytest.raises(getattr(modelmgr, error)) as caught:
+        manager.install_and_wait(source, timeout=60)
+    assert caught.value.message
+    if status:
+        assert caught.value.http_status == status
+    assert len(manager.store) == 0 and staging(manager) == []
+
+
+@pytest.mark.parametrize("source, error", [
+    ("./gone", "PathNotFoundError"), ("ftp://example.com/a", "UnsupportedSourceError"),
+    ("", "ModelManagerError"), (None, "ModelManagerError"),
+])
+def test_nonsense_is_refused_at_once(manager, source, error):
+    with pytest.raises(getattr(modelmgr, error)):
+        manager.install(source)
+    assert manager.installer.jobs() == []
+
+
+def test_a_wrong_hash_installs_nothing(manager, hub):
+    hub.faults.install([{"kind": "flip", "match": "unet", "host": "cdn", "offset": 5000, "bit": 0}])
+    with pytest.raises(modelmgr.HashMismatchError):
+        manager.install_and_wait("acme/tiny-sd:fp16", timeout=120)
+    assert len(manager.store) == 0
+
+
+def test_installing_twice_is_a_duplicate_naming_the_key(manager, hub):
+    key = manager.install_and_wait("acme/tiny-sd:fp16").key
+    with pytest.raises(modelmgr.DuplicateModelError) as caught:
+        manager.install_and_wait("acme/tiny-sd:fp16", timeout=60)
+    assert caught.value.subject == key
+
+
+def test_cancel(manager, hub):
+    hub.faults.install([{"kind": "slow", "host": "cdn", "rate": 2000}])
+    job = manager.install("acme/tiny-sd:fp16", watch=True)
+    with pytest.raises(modelmgr.TimeoutError):
+        job.wait(0)
+    for event in job.events(60):
+        if event.name == "install.downloading":
+            job.cancel()
+    assert job.status == "cancelled"
+    with pytest.raises(modelmgr.CancelledError):
+        job.result()
+    with pytest.raises(modelmgr.StateError):
+        job.record
+    assert len(manager.store) == 0
+
+
+def test_pause_and_resume(manager, hub):
+    hub.faults.install([{"kind": "slow", "host": "cdn", "rate": 2000}])
+    job = manager.install("acme/tiny-sd:fp16", watch=True)
+    for event in job.events(60):
+        if event.name == "install.downloading":
+            job.pause()
+            break
+    assert job.wait(60).status == "paused"
+    hub.faults.clear()
+    job.resume()
+    assert job.result(60).name
+
+
+def test_local_models(manager, tmp_path, models):
+    copied = manager.installer.install_path(models / "sharded", {"name": "copied"})
+    assert copied.location.startswith(manager.config.get("models_dir"))
+    assert copied.name == "copied"
+    deleted = manager.installer.remove(copied.key)
+    assert deleted and not os.path.exists(copied.location) and (models / "sharded").is_dir()
+    with pytest.raises(modelmgr.UnknownModelError):
+        manager.installer.remove(copied.key)
+    inplace = manager.installer.register_path(models / "sharded")
+    assert inplace.location == str(models / "sharded")
+    assert manager.installer.remove(inplace.key, files="inside") == []
+    with pytest.raises(modelmgr.ArgumentError):
+        manager.installer.remove(inplace.key, files="all")
+
+
+def test_an_unknown_kind_only_when_allowed(manager, tmp_path):
+    path = tmp_path / "odd.safetensors"
+    tensors.write(path, {"odd": ("F32", [4])})
+    with pytest.raises(modelmgr.UnidentifiedError):
+        manager.install_and_wait(str(path), timeout=60)
+    record = manager.install_and_wait(str(path), allow_unknown=True, inplace=True, timeout=60)
+    assert record.type == "unknown" and record.location == str(path)
+
+
+def test_sync(manager, tmp_path):
+    path = tmp_path / "odd.safetensors"
+    tensors.write(path, {"odd": ("F32", [4])})
+    record = manager.install_and_wait(str(path), allow_unknown=True, inplace=True, timeout=60)
+    path.unlink()
+    assert [missing["key"] for missing in manager.installer.sync()["missing"]] == [record.key]
+    with pytest.raises(modelmgr.ModelNotFoundError):
+        manager.load(record.key)
+
+
+def test_hub_metadata(manager, hub):
+    metadata = manager.hub.fetch("acme/tiny-sd")
+    assert (metadata.type, metadata.id) == ("huggingface", "acme/tiny-sd")
+    assert len(metadata.revision) == 40
+    selected = metadata.select("fp16")
+    paths = {file.path for file in selected.files}
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in paths
+    assert "unet/diffusion_pytorch_model.safetensors" not in paths
+    assert all(file.size is not None and file.url.startswith(hub.endpoint)
+               for file in selected.files)
+    again = modelmgr.Metadata(metadata.to_dict())
+    assert again.files == metadata.files
+    with pytest.raises(modelmgr.RepoNotFoundError):
+        manager.hub.fetch("acme/nobody")
+
+
+def test_offline(tmp_path, hub, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with modelmgr.Manager(tmp_path / "offline") as manager:
+        with pytest.raises(modelmgr.OfflineError):
+            manager.install_and_wait("acme/tiny-sd", timeout=60)
+    assert hub.log.entries() == []

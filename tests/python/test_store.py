@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""The record store from Python."""
+import sqlite3
+import threading
+
+import pytest
+
+import modelmgr
+
+
+def record(name, **fields):
+    return modelmgr.Record({"name": name, "type": "lora", "format": "lycoris", "base": "sd-1",
+                            "path": f"/models/{name}.safetensors", **fields})
+
+
+@pytest.fixture
+def store(tmp_path):
+    with modelmgr.Store(tmp_path / "a.db") as opened:
+        yield opened
+
+
+def test_add_get_update_delete(store):
+    added = store.add(record("one"))
+    assert added.created_at and store.get(added.key) == added == store[added.key]
+    assert added.key in store and store.exists(added.key) and "0" * 32 not in store
+    changed = store.update(added.key, description="words", tags=["x"])
+    assert (changed.description, changed.tags, changed.name) == ("words", ["x"], "one")
+    assert store.update(added.key, {"description": None}).description is None
+    store.delete(added.key)
+    assert added.key not in store
+    with pytest.raises(modelmgr.UnknownModelError) as caught:
+        store.get(added.key)
+    assert added.key in (caught.value.subject or "") + caught.value.message
+
+
+def test_add_takes_a_dict(store):
+    assert store.add(record("one").to_dict()).name == "one"
+
+
+def test_duplicates_name_the_other_record(store):
+    first = store.add(record("one"))
+    with pytest.raises(modelmgr.DuplicateModelError) as caught:
+        store.add(record("one"))
+    assert caught.value.subject == first.key
+    assert caught.value.field == "path"
+
+
+def test_update_refuses_nonsense_and_changes_nothing(store):
+    added = store.add(record("one"))
+    with pytest.raises(modelmgr.InvalidConfigError):
+        store.update(added.key, file_size="much")
+    assert store.get(added.key) == added
+    with pytest.raises(modelmgr.UnknownModelError):
+        store.update("0" * 32, name="x")
+
+
+def test_search(store):
+    for index in range(5):
+        store.add(
+    record(
+        f"m{index}",
+        base="sd-1" if index %
+        2 else "sdxl",
+        tags=["even"] if index %
+        2 == 0 else [
+            "odd",
+             "all"]))
+    assert len(store) == 5 and {found.name for found in store} == {f"m{i}" for i in range(5)}
+    assert {found.name for found in store.search(base="sd-1")} == {"m1", "m3"}
+    assert [found.name for found in store.search(sort="-name")][0] == "m4"
+    page = store.search(sort="name", limit=2, offset=1)
+    assert [found.name for found in page] == ["m1", "m2"] and page.total == 5
+    assert {found.name for found in store.search(tags=["odd", "all"])} == {"m1", "m3"}
+    assert store.search(name="nobody") == []
+    with pytest.raises(modelmgr.ArgumentError):
+        store.search(sort="nonsense")
+    with pytest.raises(TypeError):
+        store.search(tags="odd")
+
+
+def test_by_name(store):
+    store.add(record("one"))
+    store.add(record("one", path="/models/other.safetensors", base="sdxl"))
+    with pytest.raises(modelmgr.AmbiguousModelError):
+        store.get_by_name("one")
+    assert store.get_by_name("one", base="sdxl").base == "sdxl"
+    with pytest.raises(modelmgr.UnknownModelError):
+        store.get_by_name("two")
+
+
+def test_a_foreign_database_is_refused_untouched(tmp_path):
+    path = tmp_path / "foreign.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE models (id INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(modelmgr.StoreIncompatibleError):
+        modelmgr.Store(path)
+    assert path.read_bytes() == before
+
+
+def test_two_handles_and_many_threads_share_one_file(tmp_path):
+    failures = []
+
+    def work(number):
+        try:
+            with modelmgr.Store(tmp_path / "a.db") as own:
+                for index in range(10):
+                    own.add(record(f"t{number}-{index}"))
+        except BaseException as error:  # reported by the test's own thread
+            failures.append(error)
+
+    with modelmgr.Store(tmp_path / "a.db") as shared:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert len(shared) == 40
+
+
+def test_use_after_close(tmp_path):
+    store = modelmgr.Store(tmp_path / "a.db")
+    key = store.add(record("one")).key
+    store.close()
+    store.close()
+    for use in (lambda: store.get(key), lambda: store.search(), lambda: store.version,
+                lambda: store.delete(key), lambda: list(store)):
+        with pytest.raises(modelmgr.StateError):
+            use()
