@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* config, version: what the library is and how it is set up. */
-#include <string.h>
-
 #include "cli.h"
 
 static const char *text_of(const json_t *value, char *buffer, size_t size)
@@ -86,6 +84,7 @@ int cli_version(struct cli *cli)
     char *json;
     json_t *tree, *object, *value;
     const char *name;
+    char buffer[32];
     size_t i;
 
     if (mmgr_version_info(&json) != MMGR_OK) {
@@ -99,7 +98,7 @@ int cli_version(struct cli *cli)
     tree = json_loads(json, 0, NULL);
     mmgr_string_free(json);
     printf("modelmgr %s\n", mmgr_version_string());
-    cli_line("schema", json_string_value(json_object_get(tree, "schema")));
+    cli_line("schema", text_of(json_object_get(tree, "schema"), buffer, sizeof buffer));
     json_array_foreach(json_object_get(tree, "features"), i, value) {
         cli_line(i == 0 ? "features" : "", json_string_value(value));
     }

@@ -59,19 +59,43 @@ static void complete(json_t *tree)
     }
 }
 
+/* As the manager would identify: with the rules and the leniency that the config names. */
+static int probe_options(struct cli *cli, mmgr_prober **prober, uint32_t *flags)
+{
+    struct mmgr_prober_options options = {sizeof options};
+    const char *lenient;
+    mmgr_config *config;
+    int status = cli_open_config(cli, &config);
+
+    if (status != 0) {
+        return status;
+    }
+    lenient = mmgr_config_get(config, "allow_unknown");
+    if (cli_has(cli, OPT_ALLOW_UNKNOWN) || (lenient != NULL && strcmp(lenient, "true") == 0)) {
+        *flags = MMGR_PROBE_ALLOW_UNKNOWN;
+    }
+    options.rules_folder = mmgr_config_get(config, "rules_folder");
+    if (mmgr_prober_new(&options, prober) != MMGR_OK) {
+        status = cli_fail_last(cli);
+    }
+    mmgr_config_unref(config);
+    return status;
+}
+
 int cli_probe(struct cli *cli)
 {
     struct mmgr_probe_options options = {sizeof options};
     int explain = cli_has(cli, OPT_EXPLAIN);
     mmgr_probe_result *result = NULL;
-    mmgr_prober *prober = NULL;
+    mmgr_prober *prober;
     char *json = NULL;
     json_t *tree;
-    int status = 0;
+    int status = probe_options(cli, &prober, &options.flags);
 
-    options.flags = cli_has(cli, OPT_ALLOW_UNKNOWN) ? MMGR_PROBE_ALLOW_UNKNOWN : 0;
-    if (mmgr_prober_new(NULL, &prober) != MMGR_OK ||
-        mmgr_probe_path(prober, cli->operands[0], &options, &result) != MMGR_OK ||
+    if (status != 0) {
+        return status;
+    }
+    if (mmgr_probe_path(prober, cli->operands[0], &options, &result) != MMGR_OK ||
         mmgr_probe_result_to_json(result, &json) != MMGR_OK) {
         status = cli_fail_last(cli);
     } else {
