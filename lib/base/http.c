@@ -125,7 +125,7 @@ static enum mmgr_result run(const mmgr_transport_ops *transport, void *self, con
     enum mmgr_result result = transport->start(self, request, &sink, &transfer);
 
     if (result != MMGR_OK)
-        return result;
+        return mmgr__fail(result, "%s: %s", exchange->hops->url.text, mmgr_result_text(result));
     pthread_mutex_lock(&exchange->mutex);
     while (!exchange->ended) {
         if (mmgr__cond_wait_until(&exchange->cond, &exchange->mutex, late ? INT64_MAX : deadline) == 0 ||

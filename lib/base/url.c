@@ -178,15 +178,19 @@ static enum mmgr_result take_parts(CURLU *handle, const char *text, struct mmgr_
     struct mmgr__url made = {0};
     enum mmgr_result result;
     int absent;
-    char *user = take_part(handle, CURLUPART_USER, 0, &absent);
+    char *part = take_part(handle, CURLUPART_USER, 0, &absent);
 
-    mmgr__free(user);
+    mmgr__free(part);
     if (!absent)
         return refuse(text, "user names and passwords in URLs are not accepted");
-    user = take_part(handle, CURLUPART_PASSWORD, 0, &absent);
-    mmgr__free(user);
+    part = take_part(handle, CURLUPART_PASSWORD, 0, &absent);
+    mmgr__free(part);
     if (!absent)
         return refuse(text, "user names and passwords in URLs are not accepted");
+    part = take_part(handle, CURLUPART_ZONEID, 0, &absent);
+    mmgr__free(part);
+    if (!absent)
+        return refuse(text, "a zone in an address means nothing to other machines");
     result = take_server(handle, text, &made);
     if (result == MMGR_OK)
         result = take_rest(handle, &made);
