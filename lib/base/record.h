@@ -37,6 +37,8 @@ enum mmgr_result mmgr__record_builder_add_file(mmgr_record_builder *builder, con
 void mmgr__record_builder_clear_files(mmgr_record_builder *builder);
 enum mmgr_result mmgr__record_builder_set_location(mmgr_record_builder *builder, const char *location);
 void mmgr__file_clear(struct mmgr__file *file);
+/* Text that a field of the draft has now, lent, or NULL. */
+const char *mmgr__record_builder_text(const mmgr_record_builder *builder, enum mmgr_field field);
 /* Read a stored form into an empty builder: as mmgr_record_builder_merge(), but a field that the table does
  * not give to this kind is kept, since a newer release may have given it. */
 enum mmgr_result mmgr__record_builder_load(mmgr_record_builder *builder, const char *json, size_t length);

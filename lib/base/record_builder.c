@@ -47,6 +47,11 @@ enum mmgr_result mmgr__record_builder_set_location(mmgr_record_builder *builder,
     return MMGR_OK;
 }
 
+const char *mmgr__record_builder_text(const mmgr_record_builder *builder, enum mmgr_field field)
+{
+    return builder->draft.text[field];
+}
+
 /* Items separated by commas, blanks around them dropped. */
 static enum mmgr_result set_comma_list(struct mmgr_record *draft, const struct mmgr__field *field,
                                        const char *value)

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/* SQLite connections: settings, waiting for others, prepared statements, transactions, errors. */
+#include "store/sqlite_db.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+
+static const char *const texts[SQL_COUNT] = {
+    [SQL_BEGIN_READ] = "BEGIN",
+    [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_INSERT] = "INSERT INTO models(key, path, name, type, base, format, hash, source, revision,"
+                   " repo_variant, created_at, updated_at, record)"
+                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [SQL_UPDATE] = "UPDATE models SET path = ?2, name = ?3, type = ?4, base = ?5, format = ?6, hash = ?7,"
+                   " source = ?8, revision = ?9, repo_variant = ?10, created_at = ?11, updated_at = ?12,"
+                   " record = ?13 WHERE key = ?1",
+    [SQL_DELETE] = "DELETE FROM models WHERE key = ?1",
+    [SQL_GET] = "SELECT path, record FROM models WHERE key = ?1",
+    [SQL_BY_PATH] = "SELECT key FROM models WHERE path = ?1 AND key <> ?2",
+    [SQL_BY_SOURCE] = "SELECT key FROM models WHERE source = ?1 AND revision IS ?2 AND repo_variant IS ?3"
+                      " AND key <> ?4",
+    [SQL_ADD_TAG] = "INSERT INTO tags(key, tag) VALUES(?1, ?2)",
+    [SQL_DROP_TAGS] = "DELETE FROM tags WHERE key = ?1",
+    [SQL_ADD_BASE] = "INSERT INTO bases(key, base) VALUES(?1, ?2)",
+    [SQL_DROP_BASES] = "DELETE FROM bases WHERE key = ?1",
+    [SQL_ADD_FILE] = "INSERT INTO files(key, path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device,"
+                     " inode, flags) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    [SQL_DROP_FILES] = "DELETE FROM files WHERE key = ?1",
+    [SQL_FILES] = "SELECT path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device, inode, flags"
+                  " FROM files WHERE key = ?1 ORDER BY path",
+};
+
+enum mmgr_result mmgr__db_incompatible(const char *path, const char *format, ...)
+{
+    char why[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(why, sizeof why, format, args);
+    va_end(args);
+    mmgr__fail(MMGR_ERR_STORE_INCOMPATIBLE, "%s %s; it was not changed", path, why);
+    mmgr__error_set_subject(path);
+    return MMGR_ERR_STORE_INCOMPATIBLE;
+}
+
+static enum mmgr_result code_of(int rc, int os_errno)
+{
+    switch (rc & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return MMGR_ERR_BUSY;
+    case SQLITE_NOMEM:
+        return MMGR_ERR_NO_MEMORY;
+    case SQLITE_FULL:
+        return MMGR_ERR_NO_SPACE;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return MMGR_ERR_PERMISSION;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        return os_errno != 0 ? mmgr__errno_code(os_errno) : MMGR_ERR_IO;
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+    case SQLITE_ERROR:
+        return MMGR_ERR_STORE_INCOMPATIBLE;
+    default:
+        return MMGR_ERR_IO;
+    }
+}
+
+enum mmgr_result mmgr__db_fail(const struct mmgr__db *db, int rc, const char *doing)
+{
+    int reports = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
+    int os_errno = reports ? sqlite3_system_errno(db->db) : 0;
+    enum mmgr_result code = code_of(rc, os_errno);
+
+    mmgr__fail(code, "cannot %s the record store %s: %s%s%s", doing, db->path, sqlite3_errmsg(db->db),
+               os_errno != 0 ? ": " : "", os_errno != 0 ? strerror(os_errno) : "");
+    mmgr__error_set_subject(db->path);
+    mmgr__error_set_errno(os_errno);
+    return code;
+}
+
+/* Waits a little at a time: SQLite's own handler grows its naps to 100 ms, and with many writers a process
+ * can then miss every gap for ten seconds. */
+static int wait_for_others(void *user, int count)
+{
+    struct mmgr__db *db = user;
+    int64_t now = mmgr__now_monotonic();
+    struct timespec nap = {0, 1000000 + (now / 1000 + (int64_t)(uintptr_t)db / 64) % 4000 * 1000};
+
+    if (count == 0)
+        db->busy_until = now + SQLITE_BUSY_NS;
+    if (now >= db->busy_until)
+        return 0;
+    nanosleep(&nap, NULL);
+    return 1;
+}
+
+/* Defences against a file that somebody else could write to, and durability. */
+static int configure(struct mmgr__db *db, int read_only)
+{
+    static const char pragmas[] = "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+                                  "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;";
+    int rc;
+
+    sqlite3_busy_handler(db->db, wait_for_others, db);
+    sqlite3_extended_result_codes(db->db, 1);
+    sqlite3_db_config(db->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_db_config(db->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    sqlite3_limit(db->db, SQLITE_LIMIT_ATTACHED, 0);
+    sqlite3_limit(db->db, SQLITE_LIMIT_LENGTH, 64 << 20);
+    rc = sqlite3_exec(db->db, pragmas, NULL, NULL, NULL);
+    if (rc == SQLITE_OK && read_only)
+        rc = sqlite3_exec(db->db, "PRAGMA query_only=ON", NULL, NULL, NULL);
+    return rc;
+}
+
+enum mmgr_result mmgr__db_open(const char *path, int create, int read_only, struct mmgr__db **db)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
+    struct mmgr__db *made = mmgr__alloc0(1, sizeof *made);
+    enum mmgr_result result;
+    int rc;
+
+    if (made == NULL)
+        return mmgr__oom();
+    made->path = path;
+    rc = sqlite3_open_v2(path, &made->db, flags, NULL);
+    if (made->db == NULL) {
+        mmgr__free(made);
+        return mmgr__oom();
+    }
+    if (rc == SQLITE_OK && sqlite3_db_readonly(made->db, "main") == 1)
+        rc = SQLITE_READONLY;
+    if (rc == SQLITE_OK)
+        rc = configure(made, read_only);
+    if (rc == SQLITE_OK) {
+        *db = made;
+        return MMGR_OK;
+    }
+    result = mmgr__db_fail(made, rc, "open");
+    mmgr__db_close(made);
+    return result;
+}
+
+void mmgr__db_close(struct mmgr__db *db)
+{
+    if (db == NULL)
+        return;
+    for (int i = 0; i < SQL_COUNT; i++)
+        sqlite3_finalize(db->statements[i]);
+    sqlite3_close(db->db);
+    mmgr__free(db);
+}
+
+static int bind(sqlite3_stmt *statement, const char *types, va_list args)
+{
+    int rc = SQLITE_OK;
+
+    for (int i = 0; types[i] != '\0' && rc == SQLITE_OK; i++) {
+        if (types[i] == 's')
+            rc = sqlite3_bind_text(statement, i + 1, va_arg(args, const char *), -1, SQLITE_STATIC);
+        else
+            rc = sqlite3_bind_int64(statement, i + 1, va_arg(args, int64_t));
+    }
+    return rc;
+}
+
+static enum mmgr_result prepare(struct mmgr__db *db, enum mmgr__sql which, sqlite3_stmt **statement,
+                                const char *types, va_list args)
+{
+    int rc = SQLITE_OK;
+
+    if (db->statements[which] == NULL)
+        rc = sqlite3_prepare_v3(db->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &db->statements[which],
+                                NULL);
+    if (rc != SQLITE_OK)
+        return mmgr__db_fail(db, rc, "use");
+    sqlite3_reset(db->statements[which]);
+    sqlite3_clear_bindings(db->statements[which]);
+    rc = bind(db->statements[which], types, args);
+    if (rc != SQLITE_OK)
+        return mmgr__db_fail(db, rc, "use");
+    *statement = db->statements[which];
+    return MMGR_OK;
+}
+
+enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which, sqlite3_stmt **statement,
+                                    const char *types, ...)
+{
+    enum mmgr_result result;
+    va_list args;
+
+    va_start(args, types);
+    result = prepare(db, which, statement, types, args);
+    va_end(args);
+    return result;
+}
+
+enum mmgr_result mmgr__db_step(struct mmgr__db *db, sqlite3_stmt *statement, int *row)
+{
+    int rc = sqlite3_step(statement);
+    enum mmgr_result result;
+
+    *row = rc == SQLITE_ROW;
+    if (rc == SQLITE_ROW)
+        return MMGR_OK;
+    result = rc == SQLITE_DONE ? MMGR_OK : mmgr__db_fail(db, rc, "use");
+    sqlite3_reset(statement);
+    return result;
+}
+
+static enum mmgr_result pass_point(const struct mmgr__db *db, const char *name)
+{
+    int error = mmgr__io_point(name);
+
+    return error < 0 ? mmgr__fail_errno(-error, "write to the record store", db->path) : MMGR_OK;
+}
+
+enum mmgr_result mmgr__db_write(struct mmgr__db *db, enum mmgr__sql which, const char *types, ...)
+{
+    enum mmgr_result result = pass_point(db, "store.statement");
+    sqlite3_stmt *statement;
+    va_list args;
+    int row;
+
+    if (result != MMGR_OK)
+        return result;
+    va_start(args, types);
+    result = prepare(db, which, &statement, types, args);
+    va_end(args);
+    return result == MMGR_OK ? mmgr__db_step(db, statement, &row) : result;
+}
+
+static enum mmgr_result simple(struct mmgr__db *db, enum mmgr__sql which)
+{
+    sqlite3_stmt *statement;
+    int row;
+    enum mmgr_result result = mmgr__db_statement(db, which, &statement, "");
+
+    return result == MMGR_OK ? mmgr__db_step(db, statement, &row) : result;
+}
+
+enum mmgr_result mmgr__db_begin(struct mmgr__db *db, int write)
+{
+    return simple(db, write ? SQL_BEGIN_WRITE : SQL_BEGIN_READ);
+}
+
+enum mmgr_result mmgr__db_end(struct mmgr__db *db, int write, enum mmgr_result result)
+{
+    struct mmgr_error cause;
+
+    if (result == MMGR_OK && write)
+        result = pass_point(db, "store.commit");
+    if (result == MMGR_OK)
+        result = simple(db, SQL_COMMIT);
+    /* Some failures of a commit have rolled back already. The first cause is what is reported. */
+    if (result != MMGR_OK && !sqlite3_get_autocommit(db->db)) {
+        mmgr__error_save(&cause);
+        simple(db, SQL_ROLLBACK);
+        mmgr__error_restore(&cause);
+        mmgr__error_clear(&cause);
+    }
+    return result;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* SQLite back end: connections, statements, transactions and errors, shared by its files. */
+#ifndef STORE_SQLITE_DB_H
+#define STORE_SQLITE_DB_H
+
+#include <sqlite3.h>
+
+#include "base/error.h"
+#include "store/store.h"
+
+#define SQLITE_BUSY_NS INT64_C(10000000000) /* how long a call waits for other processes */
+
+enum mmgr__sql {
+    SQL_BEGIN_READ, SQL_BEGIN_WRITE, SQL_COMMIT, SQL_ROLLBACK, SQL_INSERT, SQL_UPDATE, SQL_DELETE, SQL_GET,
+    SQL_BY_PATH, SQL_BY_SOURCE, SQL_ADD_TAG, SQL_DROP_TAGS, SQL_ADD_BASE, SQL_DROP_BASES, SQL_ADD_FILE,
+    SQL_DROP_FILES, SQL_FILES, SQL_COUNT
+};
+
+/* One connection; used by one thread at a time. */
+struct mmgr__db {
+    sqlite3 *db;
+    const char *path;
+    sqlite3_stmt *statements[SQL_COUNT];
+    int64_t busy_until;
+    struct mmgr__db *next; /* in the list of idle readers */
+};
+
+/* Open and set up a connection; create: make the file when it is missing. */
+enum mmgr_result mmgr__db_open(const char *path, int create, int read_only, struct mmgr__db **db);
+void mmgr__db_close(struct mmgr__db *db);
+
+/* Typed error of the connection's last failure, rc being its code. */
+enum mmgr_result mmgr__db_fail(const struct mmgr__db *db, int rc, const char *doing);
+/* STORE_INCOMPATIBLE: "<path> <why>". */
+enum mmgr_result mmgr__db_incompatible(const char *path, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The prepared statement, reset, with values bound from first to last: s text or NULL, i int64. Texts must
+ * live until the statement is reset. */
+enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which, sqlite3_stmt **statement,
+                                    const char *types, ...);
+/* Run a statement that gives no rows; passes the I/O door first. */
+enum mmgr_result mmgr__db_write(struct mmgr__db *db, enum mmgr__sql which, const char *types, ...);
+/* Step: *row 1 or 0. Resets the statement when there is no row. */
+enum mmgr_result mmgr__db_step(struct mmgr__db *db, sqlite3_stmt *statement, int *row);
+
+enum mmgr_result mmgr__db_begin(struct mmgr__db *db, int write);
+/* Commit when result is MMGR_OK, else roll back; the result of both. Passes the I/O door before a commit of
+ * a write. */
+enum mmgr_result mmgr__db_end(struct mmgr__db *db, int write, enum mmgr_result result);
+
+/* Look at a file without changing it or anything beside it. *missing: there is none, or it is empty. */
+enum mmgr_result mmgr__db_peek(const char *path, int *missing);
+/* Create the schema where there is none, and check the one that is there. */
+enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db);
+#define MMGR__DB_SCHEMA_VERSION 1
+#define MMGR__DB_SCHEMA_TEXT "1"
+
+/* Record of a row; files are read when with_files. */
+enum mmgr_result mmgr__db_read_record(struct mmgr__db *db, const struct mmgr__store_place *place,
+                                      const char *key, const char *json, size_t length, int with_files,
+                                      mmgr_record **record);
+enum mmgr_result mmgr__db_search(struct mmgr__db *db, const struct mmgr__store_place *place,
+                                 const struct mmgr__query *query, mmgr_record_list *list);
+
+#endif
