@@ -11,6 +11,7 @@
 #include "base/options.h"
 #include "base/path.h"
 #include "install/install.h"
+#include "store/store.h"
 
 /* --- threads -------------------------------------------------------------------------------------- */
 
@@ -93,6 +94,7 @@ static void installer_free(mmgr_installer *installer)
     }
     pthread_cond_destroy(&installer->changed);
     pthread_mutex_destroy(&installer->mutex);
+    mmgr__store_unuse(installer->store);
     mmgr_config_unref(installer->config);
     mmgr_prober_unref(installer->prober);
     mmgr__free(installer->models_dir);
@@ -116,6 +118,7 @@ enum mmgr_result mmgr_installer_open(const struct mmgr_installer_options *option
     made->config = mmgr_config_ref(given.config);
     mmgr__config_freeze(made->config);
     made->store = given.store;
+    mmgr__store_use(made->store);
     made->queue = given.queue;
     made->hub = given.hub;
     made->prober = mmgr_prober_ref(given.prober);

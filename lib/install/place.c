@@ -336,7 +336,7 @@ enum mmgr_result mmgr__finish_placing(mmgr_installer *installer, struct mmgr__st
     if (result == MMGR_OK)
         result = mmgr_record_builder_build(builder, &record);
     if (result == MMGR_OK)
-        result = mmgr__store_add_full(installer->store, record, placed);
+        result = mmgr__store_add_full(installer->store, record, MMGR__STORE_AGAIN, placed);
     if (result == MMGR_OK && mmgr__staging_drop(staging) != MMGR_OK)
         mmgr__log(MMGR_LOG_WARNING, "install", "%s", mmgr_error_message(mmgr_last_error()));
     mmgr_record_unref(record);
@@ -402,7 +402,7 @@ static enum mmgr_result record_in_place(mmgr_install *job)
                                              inside ? MMGR_FILE_OWNED : MMGR_FILE_LINKED, &record);
     if (result != MMGR_OK)
         return result;
-    result = mmgr__store_add_full(installer->store, record, &job->record);
+    result = mmgr__store_add_full(installer->store, record, 0, &job->record);
     mmgr_record_unref(record);
     return result;
 }
