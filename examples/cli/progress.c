@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Progress of a download or install on standard error: bars on a terminal, else now and then a line.
+/* Progress of a download or install on standard error: bars on a terminal, else plain lines.
  *
  * The main thread feeds and draws; log lines of other threads take the bars away for a moment, so
  * that the lock is held while anything is written to the terminal. */
@@ -18,7 +18,9 @@
 #define LINE_LEAST_NS INT64_C(1000000000)
 #define RATE_NS INT64_C(500000000)       /* span over which a rate is taken */
 #define MOST_BARS 12
-#define NAME_COLUMNS 34
+#define NAME_COLUMNS 34       /* most of a line that the name of a file takes */
+#define WIDE_COLUMNS 110      /* room for both sizes */
+#define LEAST_COLUMNS 64      /* room for rate and time */
 
 struct part {
     char *name;
@@ -175,9 +177,10 @@ static void put_bar(FILE *out, const char *name, uint64_t bytes, uint64_t total,
                     int is_total)
 {
     char done[CLI_SIZE_TEXT], all[CLI_SIZE_TEXT];
-    unsigned name_columns = columns < 80 ? columns / 4 : NAME_COLUMNS;
+    int is_wide = columns >= WIDE_COLUMNS;
+    unsigned name_columns = columns / 4 < NAME_COLUMNS ? columns / 4 : NAME_COLUMNS;
     // What is left of the line after name, sizes and, in the last line, rate and time.
-    int bar = (int)columns - (int)name_columns - 32 - 28;
+    int bar = (int)columns - (int)name_columns - (is_wide ? 29 : 16) - 3 - 28;
     double part = total > 0 ? (double)bytes / (double)total : 0;
     int i;
 
@@ -191,10 +194,11 @@ static void put_bar(FILE *out, const char *name, uint64_t bytes, uint64_t total,
         fputc(']', out);
     }
     fprintf(out, " %3d%%", (int)(part * 100));
-    if (columns >= 50) {
-        fprintf(out, " %10s / %s", cli_size(done, bytes), total > 0 ? cli_size(all, total) : "?");
+    fprintf(out, " %10s", cli_size(done, bytes));
+    if (is_wide) {
+        fprintf(out, " / %s", total > 0 ? cli_size(all, total) : "?");
     }
-    if (is_total && columns >= 78) {
+    if (is_total && columns >= LEAST_COLUMNS) {
         put_rate(out);
     }
     fputs("\x1b[K\n", out);
