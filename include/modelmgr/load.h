@@ -217,6 +217,7 @@ enum mmgr_cache_number {
     MMGR_CACHE_DEVICE_BYTES = 7,   /**< on the device now */
     MMGR_CACHE_OFFLOADS = 8,       /**< models moved off the device */
     MMGR_CACHE_UPLOADS = 9,        /**< models moved onto the device */
+    MMGR_CACHE_OVERRUNS = 10,      /**< loads that went over the RAM budget since everything was held */
     MMGR_CACHE_NUMBER_FORCE_32_ = MMGR_ENUM_32_BITS
 };
 
