@@ -47,11 +47,11 @@ static void downloads_complete(mmgr_install *job)
     if (take_hashes(job) != MMGR_OK ||
         mmgr__worker_push(job->installer, &job->installer->placer, job) != MMGR_OK) {
         close_staging(job);
-        mmgr__job_fail(job);
+        mmgr__install_fail(job);
         return;
     }
     if (!job->plan->local)
-        mmgr__job_event(job, MMGR_EVENT_INSTALL_DOWNLOADS_COMPLETE, NULL);
+        mmgr__install_event(job, MMGR_EVENT_INSTALL_DOWNLOADS_COMPLETE, NULL);
 }
 
 static void download_failed(mmgr_install *job, const mmgr_error *error)
@@ -61,7 +61,7 @@ static void download_failed(mmgr_install *job, const mmgr_error *error)
     else
         mmgr__staging_drop(&job->staging);
     mmgr__error_restore(error);
-    mmgr__job_fail(job);
+    mmgr__install_fail(job);
 }
 
 /* Runs on the dispatcher thread, in the order of the download's events. */
@@ -73,10 +73,10 @@ static void on_download(const mmgr_event *event, enum mmgr_decision *decision, v
     case MMGR_EVENT_DOWNLOAD_RUNNING:
         take_progress(job, event);
         if (!job->plan->local)
-            mmgr__job_event(job, MMGR_EVENT_INSTALL_DOWNLOADING, event);
+            mmgr__install_event(job, MMGR_EVENT_INSTALL_DOWNLOADING, event);
         break;
     case MMGR_EVENT_DOWNLOAD_PAUSED:
-        mmgr__job_status(job, MMGR_INSTALL_PAUSED, MMGR_EVENT_INSTALL_PAUSED);
+        mmgr__install_status(job, MMGR_INSTALL_PAUSED, MMGR_EVENT_INSTALL_PAUSED);
         break;
     case MMGR_EVENT_DOWNLOAD_COMPLETED:
         take_progress(job, event);
@@ -87,7 +87,7 @@ static void on_download(const mmgr_event *event, enum mmgr_decision *decision, v
         break;
     case MMGR_EVENT_DOWNLOAD_CANCELLED:
         mmgr__staging_drop(&job->staging);
-        mmgr__job_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
+        mmgr__install_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
         break;
     default:
         break;
@@ -166,7 +166,7 @@ static int url_file_is_there(mmgr_install *job)
 static enum mmgr_result adopt_journal(mmgr_install *job, int *finished)
 {
     json_t *journal;
-    enum mmgr_result result = mmgr__journal_read(&job->staging, &journal);
+    enum mmgr_result result = mmgr__install_journal_read(&job->staging, &journal);
     if (result != MMGR_OK || !journal)
         return result;
     const char *state = mmgr__json_text(journal, "state");
@@ -195,12 +195,12 @@ static enum mmgr_result start_fetch(mmgr_install *job)
     int finished = 0;
     result = adopt_journal(job, &finished);
     if (finished) {
-        mmgr__job_status(job, MMGR_INSTALL_COMPLETED, MMGR_EVENT_INSTALL_COMPLETED);
+        mmgr__install_status(job, MMGR_INSTALL_COMPLETED, MMGR_EVENT_INSTALL_COMPLETED);
         return MMGR_OK;
     }
     json_t *journal = result == MMGR_OK ? mmgr__journal_of_plan(job->plan, MMGR__STATE_FETCHING) : NULL;
     if (result == MMGR_OK)
-        result = journal ? mmgr__journal_write(&job->staging, journal) : mmgr__oom();
+        result = journal ? mmgr__install_journal_write(&job->staging, journal) : mmgr__oom();
     json_decref(journal);
     if (result == MMGR_OK) {
         pthread_mutex_lock(&installer->mutex);
@@ -228,11 +228,11 @@ static enum mmgr_result plan_job(mmgr_install *job)
     mmgr_plan *plan;
     enum mmgr_result result = mmgr__plan_make(job->installer, &options, job->parsed, &plan);
     if (result == MMGR_OK)
-        mmgr__job_set_plan(job, plan);
+        mmgr__install_set_plan(job, plan);
     return result;
 }
 
-void mmgr__job_plan(mmgr_install *job)
+void mmgr__install_plan(mmgr_install *job)
 {
     pthread_mutex_lock(&job->installer->mutex);
     int cancel = job->cancel;
@@ -244,11 +244,11 @@ void mmgr__job_plan(mmgr_install *job)
     else if (result == MMGR_OK)
         result = start_fetch(job);
     if (result != MMGR_OK)
-        mmgr__job_fail(job);
+        mmgr__install_fail(job);
 }
 
 /* For the closing installer: nothing of the download reaches the job any more. */
-void mmgr__job_detach_download(mmgr_install *job)
+void mmgr__install_detach_download(mmgr_install *job)
 {
     if (!job->download)
         return;

@@ -64,9 +64,9 @@ enum mmgr_result mmgr__staging_open(mmgr_installer *installer, const char *id, i
 void mmgr__staging_close(struct mmgr__staging *staging);
 /* Remove journal, files and folder. `staging` is closed. */
 enum mmgr_result mmgr__staging_drop(struct mmgr__staging *staging);
-enum mmgr_result mmgr__journal_write(const struct mmgr__staging *staging, const json_t *journal);
+enum mmgr_result mmgr__install_journal_write(const struct mmgr__staging *staging, const json_t *journal);
 /* *journal is NULL when there is none. INVALID_FILE when it is not one of ours. */
-enum mmgr_result mmgr__journal_read(const struct mmgr__staging *staging, json_t **journal);
+enum mmgr_result mmgr__install_journal_read(const struct mmgr__staging *staging, json_t **journal);
 json_t *mmgr__journal_of_plan(const mmgr_plan *plan, const char *state);
 enum mmgr_result mmgr__plan_of_journal(const json_t *journal, mmgr_plan **plan);
 /* Remove what is below a folder that is ours, then the folder. Does not follow links. */
@@ -129,21 +129,21 @@ struct mmgr_installer {
 enum mmgr_result mmgr__worker_push(mmgr_installer *installer, struct mmgr__worker *worker,
                                    mmgr_install *job);
 /* job.c */
-enum mmgr_result mmgr__job_new(mmgr_installer *installer, const struct mmgr_install_options *options,
+enum mmgr_result mmgr__install_new(mmgr_installer *installer, const struct mmgr_install_options *options,
                                mmgr_source *parsed, mmgr_install **job);
 /* Give the job its id and put it into the installer's list, which takes the reference. */
-void mmgr__job_append(mmgr_installer *installer, mmgr_install *job);
+void mmgr__install_append(mmgr_installer *installer, mmgr_install *job);
 /* Change the status, send the event that belongs to it, wake waiters. */
-void mmgr__job_status(mmgr_install *job, enum mmgr_install_status status, enum mmgr_event_type event);
+void mmgr__install_status(mmgr_install *job, enum mmgr_install_status status, enum mmgr_event_type event);
 /* End in error with the thread's last error. */
-void mmgr__job_fail(mmgr_install *job);
-void mmgr__job_event(mmgr_install *job, enum mmgr_event_type type, const mmgr_event *progress);
-void mmgr__job_set_plan(mmgr_install *job, mmgr_plan *plan);
+void mmgr__install_fail(mmgr_install *job);
+void mmgr__install_event(mmgr_install *job, enum mmgr_event_type type, const mmgr_event *progress);
+void mmgr__install_set_plan(mmgr_install *job, mmgr_plan *plan);
 /* fetch.c: from a planned job to its files in staging; runs on the planner thread. */
-void mmgr__job_plan(mmgr_install *job);
-void mmgr__job_detach_download(mmgr_install *job);
+void mmgr__install_plan(mmgr_install *job);
+void mmgr__install_detach_download(mmgr_install *job);
 /* place.c: from files in staging to a record; runs on the one install thread. */
-void mmgr__job_place(mmgr_install *job);
+void mmgr__install_place(mmgr_install *job);
 enum mmgr_result mmgr__identify(mmgr_installer *installer, const mmgr_plan *plan, const char *path,
                                 char *const *part_sha256, uint32_t file_flags, mmgr_record **record);
 /* Choose a free folder, write the journal, rename, record, drop the staging. */

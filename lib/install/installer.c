@@ -128,8 +128,8 @@ enum mmgr_result mmgr_installer_open(const struct mmgr_installer_options *option
     made->jobs_tail = &made->jobs;
     pthread_mutex_init(&made->mutex, NULL);
     mmgr__cond_init(&made->changed);
-    worker_init(made, &made->planner, "mmgr-plan", mmgr__job_plan);
-    worker_init(made, &made->placer, "mmgr-install", mmgr__job_place);
+    worker_init(made, &made->planner, "mmgr-plan", mmgr__install_plan);
+    worker_init(made, &made->placer, "mmgr-install", mmgr__install_place);
     const char *models = mmgr_config_get(made->config, "models_dir");
     made->models_dir = mmgr__strdup(models);
     made->staging_dir = models ? mmgr__path_join(models, ".staging") : NULL;
@@ -161,7 +161,7 @@ enum mmgr_result mmgr_installer_close(mmgr_installer *installer)
     /* The planner may still submit a download, so it goes first; then no handler of ours may run. */
     worker_stop(&installer->planner);
     for (mmgr_install *job = installer->jobs; job; job = job->next)
-        mmgr__job_detach_download(job);
+        mmgr__install_detach_download(job);
     mmgr__bus_drain(installer->bus);
     worker_stop(&installer->placer);
     for (mmgr_install *job = installer->jobs; job; job = job->next)
@@ -178,7 +178,7 @@ static int is_terminal(enum mmgr_install_status status)
            status == MMGR_INSTALL_CANCELLED;
 }
 
-void mmgr__job_append(mmgr_installer *installer, mmgr_install *job)
+void mmgr__install_append(mmgr_installer *installer, mmgr_install *job)
 {
     pthread_mutex_lock(&installer->mutex);
     job->id = installer->next_id++;
@@ -319,8 +319,8 @@ enum mmgr_result mmgr_installer_submit(mmgr_installer *installer,
         result = mmgr_install_status(made) == MMGR_INSTALL_PAUSED ? resume_job(installer, made) : MMGR_OK;
     } else if (mmgr_source_kind(source) != MMGR_SOURCE_LOCAL && mmgr__config_offline(installer->config)) {
         result = mmgr__fail(MMGR_ERR_OFFLINE, "%s cannot be fetched in offline mode", given.source);
-    } else if ((result = mmgr__job_new(installer, &given, source, &made)) == MMGR_OK) {
-        mmgr__job_append(installer, mmgr_install_ref(made));
+    } else if ((result = mmgr__install_new(installer, &given, source, &made)) == MMGR_OK) {
+        mmgr__install_append(installer, mmgr_install_ref(made));
         result = mmgr__worker_push(installer, &installer->planner, made);
     }
     mmgr_source_unref(source);
@@ -405,7 +405,7 @@ static enum mmgr_result drop_paused(mmgr_install *job)
     else if (result == MMGR_ERR_PATH_NOT_FOUND)
         result = MMGR_OK;
     if (result == MMGR_OK)
-        mmgr__job_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
+        mmgr__install_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
     return result;
 }
 

@@ -21,7 +21,7 @@ static int keep(char **member, const char *text)
     return !text || *member;
 }
 
-enum mmgr_result mmgr__job_new(mmgr_installer *installer, const struct mmgr_install_options *options,
+enum mmgr_result mmgr__install_new(mmgr_installer *installer, const struct mmgr_install_options *options,
                                mmgr_source *parsed, mmgr_install **job)
 {
     mmgr_install *made = mmgr__alloc0(1, sizeof *made);
@@ -59,7 +59,7 @@ static void free_hashes(mmgr_install *job)
 }
 
 /* The plan is replaced whole: the hashes of its parts go with it. */
-void mmgr__job_set_plan(mmgr_install *job, mmgr_plan *plan)
+void mmgr__install_set_plan(mmgr_install *job, mmgr_plan *plan)
 {
     pthread_mutex_t *mutex = &job->installer->mutex;
     pthread_mutex_lock(mutex);
@@ -87,7 +87,7 @@ void mmgr_install_unref(mmgr_install *job)
     mmgr__free(job);
 }
 
-void mmgr__job_event(mmgr_install *job, enum mmgr_event_type type, const mmgr_event *progress)
+void mmgr__install_event(mmgr_install *job, enum mmgr_event_type type, const mmgr_event *progress)
 {
     struct mmgr__event_data data = {.type = type, .job = job->id};
     struct mmgr__event_part *parts = NULL;
@@ -115,26 +115,26 @@ void mmgr__job_event(mmgr_install *job, enum mmgr_event_type type, const mmgr_ev
     mmgr__free(path);
 }
 
-void mmgr__job_status(mmgr_install *job, enum mmgr_install_status status, enum mmgr_event_type event)
+void mmgr__install_status(mmgr_install *job, enum mmgr_install_status status, enum mmgr_event_type event)
 {
     /* The event goes first, so that whoever waits for the status finds it on the bus already. */
     if (event != MMGR_EVENT_NONE)
-        mmgr__job_event(job, event, NULL);
+        mmgr__install_event(job, event, NULL);
     pthread_mutex_lock(&job->installer->mutex);
     job->status = status;
     pthread_cond_broadcast(&job->installer->changed);
     pthread_mutex_unlock(&job->installer->mutex);
 }
 
-void mmgr__job_fail(mmgr_install *job)
+void mmgr__install_fail(mmgr_install *job)
 {
     pthread_mutex_lock(&job->installer->mutex);
     mmgr__error_save(&job->error);
     pthread_mutex_unlock(&job->installer->mutex);
     if (job->error.code == MMGR_ERR_CANCELLED)
-        mmgr__job_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
+        mmgr__install_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
     else
-        mmgr__job_status(job, MMGR_INSTALL_ERROR, MMGR_EVENT_INSTALL_ERROR);
+        mmgr__install_status(job, MMGR_INSTALL_ERROR, MMGR_EVENT_INSTALL_ERROR);
 }
 
 uint64_t mmgr_install_id(const mmgr_install *job)

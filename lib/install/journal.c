@@ -103,7 +103,7 @@ enum mmgr_result mmgr__staging_drop(struct mmgr__staging *staging)
     return result;
 }
 
-enum mmgr_result mmgr__journal_write(const struct mmgr__staging *staging, const json_t *journal)
+enum mmgr_result mmgr__install_journal_write(const struct mmgr__staging *staging, const json_t *journal)
 {
     char *text = mmgr__json_dump(journal);
     if (!text)
@@ -113,7 +113,7 @@ enum mmgr_result mmgr__journal_write(const struct mmgr__staging *staging, const 
     return error < 0 ? mmgr__fail_errno(-error, "write", staging->journal) : MMGR_OK;
 }
 
-enum mmgr_result mmgr__journal_read(const struct mmgr__staging *staging, json_t **journal)
+enum mmgr_result mmgr__install_journal_read(const struct mmgr__staging *staging, json_t **journal)
 {
     char *text;
     size_t length;

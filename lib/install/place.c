@@ -259,7 +259,7 @@ static enum mmgr_result choose_and_move(mmgr_installer *installer, struct mmgr__
             return mmgr__fail(MMGR_ERR_EXISTS, "no free folder name for %s",
                               mmgr_record_text(identified, MMGR_FIELD_NAME));
         json_t *made = placing_journal(plan, identified, folder, part_sha256);
-        enum mmgr_result result = made ? mmgr__journal_write(staging, made) : mmgr__oom();
+        enum mmgr_result result = made ? mmgr__install_journal_write(staging, made) : mmgr__oom();
         if (result == MMGR_OK)
             result = move_into_place(installer, staging, folder);
         mmgr__free(folder);
@@ -433,9 +433,9 @@ static enum mmgr_result record_staged(mmgr_install *job)
     return result;
 }
 
-void mmgr__job_place(mmgr_install *job)
+void mmgr__install_place(mmgr_install *job)
 {
-    mmgr__job_status(job, MMGR_INSTALL_RUNNING, MMGR_EVENT_INSTALL_RUNNING);
+    mmgr__install_status(job, MMGR_INSTALL_RUNNING, MMGR_EVENT_INSTALL_RUNNING);
     enum mmgr_result result =
         job->flags & MMGR_INSTALL_INPLACE ? record_in_place(job) : record_staged(job);
     if (result == MMGR_ERR_DUPLICATE_MODEL && job->staging.folder) {
@@ -447,7 +447,7 @@ void mmgr__job_place(mmgr_install *job)
     }
     mmgr__staging_close(&job->staging);
     if (result != MMGR_OK) {
-        mmgr__job_fail(job);
+        mmgr__install_fail(job);
         return;
     }
     pthread_mutex_lock(&job->installer->mutex);
@@ -458,5 +458,5 @@ void mmgr__job_place(mmgr_install *job)
     mmgr__free(job->local_path);
     job->local_path = mmgr__strdup(mmgr_record_location(job->record));
     pthread_mutex_unlock(&job->installer->mutex);
-    mmgr__job_status(job, MMGR_INSTALL_COMPLETED, MMGR_EVENT_INSTALL_COMPLETED);
+    mmgr__install_status(job, MMGR_INSTALL_COMPLETED, MMGR_EVENT_INSTALL_COMPLETED);
 }

@@ -25,15 +25,15 @@ static enum mmgr_result add_paused_job(mmgr_installer *installer, const json_t *
     if (mmgr_source_parse(plan->source, &parsed) != MMGR_OK)
         parsed = NULL; /* a local source that is gone: the job says so when it is resumed */
     mmgr_install *job;
-    result = mmgr__job_new(installer, &options, parsed, &job);
+    result = mmgr__install_new(installer, &options, parsed, &job);
     mmgr_source_unref(parsed);
     if (result != MMGR_OK) {
         mmgr_plan_free(plan);
         return result;
     }
-    mmgr__job_set_plan(job, plan);
+    mmgr__install_set_plan(job, plan);
     job->status = MMGR_INSTALL_PAUSED;
-    mmgr__job_append(installer, job);
+    mmgr__install_append(installer, job);
     return MMGR_OK;
 }
 
@@ -44,7 +44,7 @@ static enum mmgr_result recover_one(mmgr_installer *installer, const char *id)
     if (result != MMGR_OK)
         return result == MMGR_ERR_BUSY || result == MMGR_ERR_PATH_NOT_FOUND ? MMGR_OK : result;
     json_t *journal = NULL;
-    result = mmgr__journal_read(&staging, &journal);
+    result = mmgr__install_journal_read(&staging, &journal);
     if (result == MMGR_OK && !journal) {
         result = mmgr__staging_drop(&staging); /* nothing was begun, or all was done */
     } else if (result == MMGR_OK) {

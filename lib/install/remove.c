@@ -162,7 +162,7 @@ static enum mmgr_result remove_with_files(mmgr_installer *installer, const mmgr_
     if (result != MMGR_OK)
         return result;
     json_t *journal = removing_journal(record, force);
-    result = journal ? mmgr__journal_write(&staging, journal) : mmgr__oom();
+    result = journal ? mmgr__install_journal_write(&staging, journal) : mmgr__oom();
     if (result == MMGR_OK)
         result = mmgr__finish_removing(installer, &staging, journal, deleted);
     json_decref(journal);
