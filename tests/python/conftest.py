@@ -35,7 +35,7 @@ def clean_environment(monkeypatch):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """A tiny pipeline in two variants with a sharded UNet, and one file of each of several kinds."""
+    """A tiny pipeline in two variants in a repository, and a sharded one on disk."""
     folder = tmp_path_factory.mktemp("models")
     make_model.make_pipeline(str(folder / "repos/acme/tiny-sd"),
                              "sd-1", variants=("default", "fp16"))
@@ -77,8 +77,9 @@ def python():
     """Runs a script in a Python of its own, for what must not be seen to crash this one."""
 
     def run(script, **environment):
-        path = os.pathsep.join(sys.path[:3])
-        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
+        path = str(SOURCE / "bindings/python")
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                              timeout=120,
                               env={**os.environ, "PYTHONPATH": path, **environment})
 
     return run

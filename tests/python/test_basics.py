@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Sources, config, records, checkpoints, probing, hashing: what needs no service."""
+import copy
 import hashlib
 import os
 import pickle
@@ -164,9 +165,11 @@ def test_a_wrong_field_is_named():
     assert caught.value.field == "file_size"
 
 
-def test_records_refuse_to_be_pickled_as_pointers():
-    with pytest.raises(Exception):
-        pickle.dumps(modelmgr.Record(FIELDS))
+def test_records_are_copied_but_not_pickled():
+    record = modelmgr.Record(FIELDS)
+    assert copy.copy(record) == copy.deepcopy(record) == record
+    with pytest.raises(TypeError):
+        pickle.dumps(record)
 
 
 # ---- checkpoints and hashes

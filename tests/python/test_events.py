@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Events by pull: blocking, polling, from asyncio, and what happens when the stream or manager closes."""
+"""Events by pull: blocking, polling, from asyncio, and when the stream or manager closes."""
 import asyncio
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Installing from the loopback hub, from a URL and from disk; every tensor against the safetensors package."""
+"""Installing from the loopback hub and from disk; every tensor as safetensors reads it."""
 import os
 import pathlib
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ctypes tables agree with C: structs by sizeof and offsetof, functions and constants by name."""
+"""The ctypes tables agree with C: structs by their layout, functions and constants by name."""
 import ctypes
 import os
 import pathlib

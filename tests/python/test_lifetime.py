@@ -205,6 +205,7 @@ def test_leaving_python_with_a_locked_model(tmp_path, python):
     done = python(f"""
 import modelmgr
 manager = modelmgr.Manager({str(tmp_path / 'root')!r})
-loaded = manager.load(manager.install_and_wait({str(path)!r}, allow_unknown=True, inplace=True)).lock()
+record = manager.install_and_wait({str(path)!r}, allow_unknown=True, inplace=True)
+loaded = manager.load(record).lock()
 """)
     assert done.returncode == 0 and done.stderr == ""

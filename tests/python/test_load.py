@@ -127,7 +127,7 @@ class Engine:
 
 
 def kind_of(tmp_path):
-    """(type, format) that an odd file is recorded with, so that loaders can be registered for it."""
+    """(type, format) that an odd file is recorded with, to register loaders for it."""
     with modelmgr.Manager(tmp_path / "kind") as manager:
         record, _ = installed(manager, tmp_path, "kind")
         return record.type, record.format

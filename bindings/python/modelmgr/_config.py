@@ -14,7 +14,8 @@ from ._library import check, decode, encode, encode_path, lib, options, out, tak
 class Config:
     """Configuration from setters, the environment, a YAML file and defaults, strongest first.
 
-    Read-only once a service was opened with it. Reads nothing but the file, creates nothing on disk.
+    Read-only once a service was opened with it. Reads nothing but the file, creates nothing on
+    disk.
     """
 
     def __init__(self, root: Any = None, file: Any = None, *, environment: bool = True,

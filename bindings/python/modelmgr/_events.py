@@ -58,7 +58,7 @@ class Event:
             (".completed", ".error", ".cancelled"))
 
 
-def _read_event(pointer: int) -> Event:
+def _read_event(pointer: Optional[int]) -> Event:
     parts = []
     for index in range(lib.mmgr_event_part_count(pointer)):
         path, done, total = out(), c_uint64(), c_uint64()
@@ -91,8 +91,8 @@ def event_mask(groups: Union[None, str, Iterable[str]]) -> int:
 class EventStream:
     """Events of a manager from the moment it was opened: `for`, `async for`, or get(timeout).
 
-    Safe from any thread; each event goes to one taker. Closed with the manager at the latest, which ends
-    every iteration.
+    Safe from any thread; each event goes to one taker. Closed with the manager at the latest,
+    which ends every iteration.
     """
 
     def __init__(self, core: Core, bus: Any, mask: int) -> None:
@@ -143,7 +143,7 @@ class EventStream:
             lib.mmgr_event_unref(given)
 
     def get(self, timeout: Optional[float] = None) -> Event:
-        """The next event. modelmgr.TimeoutError when none came in time; 0 polls, None waits for ever."""
+        """The next event. modelmgr.TimeoutError; a timeout of 0 polls, None waits for ever."""
         total = nanoseconds(timeout)
         end = None if total < 0 else time.monotonic_ns() + total
         while True:
@@ -190,8 +190,8 @@ class EventStream:
                 ready.set_result(None)
 
         try:
-            # Duplicates: several tasks may wait on the stream, and close() must not pull a descriptor
-            # away from under the loop.
+            # Duplicates: several tasks may wait on the stream, and close() must not pull a
+            # descriptor away from under the loop.
             with self._listener.use():
                 descriptors = [os.dup(self._descriptor), os.dup(self._wake)]
         except _errors.StateError:

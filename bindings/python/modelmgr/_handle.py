@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Life of C handles: freed once, in an order that the library allows, never used after that.
 
-Snapshots (records, jobs, tensor sets, ...) are counted by the library; a Ref holds one count. Services are
-closed, and must not be closed while a call or a dependent object uses them; Core sees to that, in whatever
-order Python drops the objects.
+Snapshots (records, jobs, tensor sets, ...) are counted by the library; a Ref holds one count.
+Services are closed, and must not be closed while a call or a dependent object uses them; Core sees
+to that, in whatever order Python drops the objects.
 """
 from __future__ import annotations
 
@@ -37,14 +37,24 @@ class Ref:
         self.pointer = pointer
         self._finalizer = weakref.finalize(self, _drop, os.getpid(), unref, pointer)
 
+    def __copy__(self) -> "Ref":
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> "Ref":
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("objects of the library cannot be pickled")
+
 
 class Core:
-    """A service's C handle, shared by the Python object that owns it and by those that depend on it.
+    """A service's C handle, shared by the Python object that owns it and its dependents.
 
     The handle is closed when the owner asks for it, or when the last holder is gone.
     """
 
-    def __init__(self, pointer: int, close: Callable[[int], Optional[int]], what: str) -> None:
+    def __init__(self, pointer: Optional[int], close: Callable[[int], Optional[int]],
+                 what: str) -> None:
         self._pointer: Optional[int] = pointer
         self._close = close
         self._what = what
@@ -55,7 +65,7 @@ class Core:
         self._changed = threading.Condition(threading.RLock())
 
     def hold(self, holder: Any) -> None:
-        """Keep the handle open as long as this Python object lives (unless it is closed explicitly)."""
+        """Keep the handle open while this Python object lives (unless closed explicitly)."""
         self.retain()
         weakref.finalize(holder, self.release)
 
@@ -102,7 +112,7 @@ class Core:
                     self._changed.notify_all()
 
     def close(self) -> None:
-        """Close once every running call has returned. Waiting calls notice `closing` and give up."""
+        """Close once every running call has returned; waiting ones notice and give up."""
         with self._changed:
             if self._pointer is None or os.getpid() != self._pid:
                 self._pointer = None  # handles do not survive fork
@@ -161,7 +171,7 @@ class Service:
 
 
 def wait_in_slices(core: Core, timeout: Optional[float], step: Callable[[int], int]) -> bool:
-    """Wait with step(nanoseconds) -> result, so that Ctrl-C and close() are heeded. False on timeout."""
+    """Wait by step(nanoseconds) -> result, heeding Ctrl-C and close(). False on timeout."""
     total = nanoseconds(timeout)
     end = None if total < 0 else time.monotonic_ns() + total
     while True:

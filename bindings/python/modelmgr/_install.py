@@ -110,7 +110,7 @@ class InstallJob:
         self._installer._call(lib.mmgr_installer_resume, self.id)
 
     def wait(self, timeout: Optional[float] = None) -> "InstallJob":
-        """Wait until the job has ended or is paused, whatever the outcome. modelmgr.TimeoutError."""
+        """Wait until the job has ended, in whatever way, or is paused. modelmgr.TimeoutError."""
         job = self.id
 
         def step(left: int) -> int:
@@ -137,8 +137,8 @@ class InstallJob:
     def events(self, timeout: Optional[float] = None) -> Iterator[Event]:
         """This job's install events until it has ended or is paused. modelmgr.TimeoutError.
 
-        From now on, or from the first one if it was submitted with watch=True (for one iteration). Events of
-        its downloads come on Manager.events().
+        From now on, or from the first one if it was submitted with watch=True (for one iteration).
+        Events of its downloads come on Manager.events().
         """
         watched, self._stream = self._stream, None
         stream = watched or self._installer._stream()
@@ -173,7 +173,7 @@ class InstallJob:
 
 
 class Installer(Service):
-    """From a source string to a model on disk, verified, identified and recorded (Manager.installer)."""
+    """From a source string to a model on disk, verified and recorded (Manager.installer)."""
 
     def __init__(self, core: Core, getter: Any, open_stream: Any) -> None:
         super().__init__(core, getter)
@@ -215,8 +215,9 @@ class Installer(Service):
     def submit(self, source: Any, *, watch: bool = False, **wanted: Any) -> InstallJob:
         """Start an install. watch=True collects its events for job.events() from the first one on.
 
-        Options: variant, revision, token, overrides (record fields that win over identification), name,
-        inplace, move, allow_unknown, priority. A live job for the same source is returned, not doubled.
+        Options: variant, revision, token, overrides (record fields that win over identification),
+        name, inplace, move, allow_unknown, priority. A live job for the same source is returned,
+        not doubled.
         """
         prepared = self._options(source, **wanted)
         stream = self._stream() if watch else None
@@ -273,7 +274,7 @@ class Installer(Service):
                 overrides, "overrides")).value)
 
     def remove(self, key: str, files: str = "inside") -> List[str]:
-        """Remove a record; files: "inside" deletes those inside models_dir, "keep" none, "force" all.
+        """Remove a record; files: "inside" deletes those in models_dir, "keep" none, "force" all.
 
         Only files that are still the recorded ones are deleted. Returns their paths.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The shared library: found, checked, with prototypes; and the conversions that every call needs."""
+"""The shared library: found, checked, with prototypes; and conversions for every call."""
 from __future__ import annotations
 
 import ctypes
@@ -32,8 +32,8 @@ def _open() -> ctypes.CDLL:
         library = ctypes.CDLL(path)
     except OSError as error:
         raise ImportError(
-            f"cannot load the modelmgr library: {error} (looked at $MODELMGR_LIBRARY, {beside} and the "
-            f"system's {SONAME})", name="modelmgr", path=path) from error
+            f"cannot load the modelmgr library: {error} (looked at $MODELMGR_LIBRARY, {beside} "
+            f"and the system's {SONAME})", name="modelmgr", path=path) from error
     missing = []
     for name, (result, arguments) in PROTOTYPES.items():
         try:

@@ -89,9 +89,13 @@ def _request(pointer: int) -> LoadRequest:
                        decode(asked.submodel), decode(asked.variant))
 
 
-_LOAD_FN = dict(_structs.mmgr_loader_ops._fields_)["load"]
-_ESTIMATE_FN = dict(_structs.mmgr_loader_ops._fields_)["estimate"]
-_OBJECT_FREE_FN = dict(_structs.mmgr_load_result._fields_)["object_free"]
+def _function_type(struct: Any, member: str) -> Any:
+    return dict(struct._fields_)[member]
+
+
+_LOAD_FN = _function_type(_structs.mmgr_loader_ops, "load")
+_ESTIMATE_FN = _function_type(_structs.mmgr_loader_ops, "estimate")
+_OBJECT_FREE_FN = _function_type(_structs.mmgr_load_result, "object_free")
 _free_object = _OBJECT_FREE_FN(lambda number: _lent.pop(number, None) and None)
 
 
@@ -111,7 +115,8 @@ def _load(number, request, result):
             answer.bytes = int(getattr(made, "nbytes", 0))
             answer.object = _lend(made)
         return 0
-    except BaseException as error:  # an exception that leaves a callback is lost, and the result garbage
+    except BaseException as error:
+        # An exception that leaves a callback is lost, and the result garbage.
         _failure.exception = error
         return ERROR_NUMBERS["plugin"]
 
@@ -125,7 +130,7 @@ def _estimate(number, request):
 
 
 class LoaderRegistry:
-    """Loaders by kind of model: the built-in ones, and those that are added before a manager opens."""
+    """Loaders by kind of model: the built-in ones, and those added before a manager opens."""
 
     def __init__(self) -> None:
         given = out()
@@ -136,9 +141,9 @@ class LoaderRegistry:
         """Add a loader for a kind of model; base "any" is the fallback for every base.
 
         loader is called with a LoadRequest, or is an object with load(request) and, if it likes,
-        estimate(request) -> bytes. It returns a TensorSet (see read_tensors()), or any object, which
-        Loaded.object gives back; its nbytes counts in the RAM cache. LoaderClashError when a loader of
-        the host is there already.
+        estimate(request) -> bytes. It returns a TensorSet (see read_tensors()), or any object,
+        which Loaded.object gives back; its nbytes counts in the RAM cache. LoaderClashError when a
+        loader of the host is there already.
         """
         if not callable(getattr(loader, "load", loader)):
             raise TypeError("a loader must be callable, or have a method load()")
@@ -159,7 +164,7 @@ class LoaderRegistry:
 class _Life:
     """The C side of a loaded model: its locks, itself, and its hold on the service."""
 
-    def __init__(self, pointer: int, service: Core) -> None:
+    def __init__(self, pointer: Optional[int], service: Core) -> None:
         self.core = Core(pointer, lib.mmgr_loaded_unref, "loaded model")
         self.service = service
         self.locks: List[Core] = []
@@ -181,7 +186,7 @@ class Loaded:
     happens to this object. Tensors on another device are there until the unlock.
     """
 
-    def __init__(self, service: Core, pointer: int) -> None:
+    def __init__(self, service: Core, pointer: Optional[int]) -> None:
         self._life = _Life(pointer, service)
         self._finalizer = weakref.finalize(self, self._life.end)
 
@@ -226,7 +231,7 @@ class Loaded:
             return TensorSet(self, lent, DeviceMemory(lock, device))
 
     def lock(self) -> "Loaded":
-        """Bring it to the device and hold it there; locks nest. DeviceMemoryError when it does not fit."""
+        """Bring it to the device and hold it there; locks nest. DeviceMemoryError: no room."""
         given = out()
         with self._life.core.use() as pointer:
             check(lib.mmgr_loaded_lock(pointer, given))

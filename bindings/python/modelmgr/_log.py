@@ -36,8 +36,9 @@ def _hook(level, component, message, _user):
 def set_log(level: str, function: Optional[LogFunction] = None) -> None:
     """Pass the library's log lines to function(level, component, message), from any thread.
 
-    level is the least severe that is passed on: "error", "warning", "info" or "debug"; "off" ends it.
-    Without a function the lines go to the loggers "modelmgr.<component>" of the logging module.
+    level is the least severe that is passed on: "error", "warning", "info" or "debug"; "off" ends
+    it. Without a function the lines go to the loggers "modelmgr.<component>" of the logging
+    module.
     """
     global _current
     if level not in LEVELS:

@@ -23,16 +23,17 @@ from ._store import Store
 class Manager(Service):
     """Everything below one root folder. Use it in a with block, or close() it.
 
-    Closing pauses downloads that run (they stay resumable), ends event streams and releases loaded models
-    that are not locked; arrays made of their tensors stay valid.
+    Closing pauses downloads that run (they stay resumable), ends event streams and releases loaded
+    models that are not locked; arrays made of their tensors stay valid.
     """
 
     def __init__(self, root: Any = None, *, config: Optional[Config] = None, store: Any = None,
                  registry: Optional[LoaderRegistry] = None,
                  device: Union[None, str, Device] = None) -> None:
-        """Open; creates the root folder and the record store, recovers interrupted installs, uses no network.
+        """Open: create root folder and record store, recover interrupted installs; no network.
 
-        With a config the root is the config's. store names another record store, device the execution device.
+        With a config the root is the config's. store names another record store, device the
+        execution device.
         """
         if config is not None and root is not None:
             raise _errors.ArgumentError(
@@ -70,7 +71,7 @@ class Manager(Service):
             return Config._from_lent(lib.mmgr_manager_config(pointer))
 
     def close(self) -> None:
-        """Close. BusyError while a model is locked, or from inside one of the manager's own calls."""
+        """Close. BusyError while a model is locked, or from inside one of its own calls."""
         self.loader._release_all()
         for stream in list(self._streams):
             stream.close()
@@ -99,8 +100,9 @@ class Manager(Service):
                          timeout: Optional[float] = None, **wanted: Any) -> Record:
         """Install and return the record; a failure is raised as the exception of its kind.
 
-        progress is called in this thread with each install event (bytes, total_bytes, parts). When the time
-        is up or progress raises, the job goes on until it is cancelled or the manager closes.
+        progress is called in this thread with each install event (bytes, total_bytes, parts). When
+        the time is up or progress raises, the job goes on until it is cancelled or the manager
+        closes.
         """
         job = self.install(source, watch=True, **wanted)
         for event in job.events(timeout):

@@ -225,7 +225,7 @@ class Prober(Service):
 
     def probe(self, path: Any, *, overrides: Union[None, str, dict] = None,
               allow_unknown: bool = False) -> ProbeResult:
-        """Identify a file or folder from headers and configs. UnidentifiedError, InvalidFileError, ..."""
+        """Identify a file or folder from headers and configs. UnidentifiedError, ..."""
         wanted = options(_structs.mmgr_probe_options, overrides=encode_json(overrides, "overrides"),
                          flags=CONSTANTS["MMGR_PROBE_ALLOW_UNKNOWN"] if allow_unknown else 0)
         return ProbeResult(self._get(lib.mmgr_probe_path, encode_path(path, "path"),

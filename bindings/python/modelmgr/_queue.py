@@ -29,7 +29,7 @@ TERMINAL = ("completed", "error", "cancelled")
 
 @dataclass(frozen=True)
 class DownloadPart:
-    """One file of a multi-file job: where from, path below the destination, and what is known of it."""
+    """One file of a multi-file job: its source, path below the destination, and what is known."""
 
     source: str
     path: str
@@ -229,7 +229,8 @@ class DownloadQueue(Service):
         """Submit a job for one file (source) or several (parts)."""
         flags = 0
         for wanted_flag, name in (
-    (hold, "HOLD"), (preserve_partial, "PRESERVE_PARTIAL"), (move, "MOVE"), (overwrite, "OVERWRITE")):
+    (hold, "HOLD"), (preserve_partial, "PRESERVE_PARTIAL"), (move, "MOVE"),
+                                  (overwrite, "OVERWRITE")):
             flags |= CONSTANTS["MMGR_DOWNLOAD_" + name] if wanted_flag else 0
         built = self._parts(parts)
         try:

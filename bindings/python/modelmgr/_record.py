@@ -14,7 +14,7 @@ from ._library import check, decode, encode_json, lib, out, take_text
 
 @dataclass(frozen=True)
 class ManifestFile:
-    """One file of a model. path is relative to the model's path, "" when the model is that one file."""
+    """One file of a model; path is relative to the model's, "" when the model is that file."""
 
     path: str
     size: int
@@ -98,10 +98,10 @@ class Record(Mapping):
     @staticmethod
     def _file(pointer: int, index: int) -> ManifestFile:
         flags = lib.mmgr_record_file_flags(pointer, index)
-        hashes = [decode(lib.mmgr_record_file_hash(pointer, index, algorithm))
-                  for algorithm in (b"sha256", b"git-sha1", b"xxh3")]
+        sha256, git_sha1, xxh3 = [decode(lib.mmgr_record_file_hash(pointer, index, algorithm))
+                                  for algorithm in (b"sha256", b"git-sha1", b"xxh3")]
         return ManifestFile(decode(lib.mmgr_record_file_path(pointer, index)) or "",
-                            lib.mmgr_record_file_size(pointer, index), *hashes,
+                            lib.mmgr_record_file_size(pointer, index), sha256, git_sha1, xxh3,
                             owned=bool(flags & CONSTANTS["MMGR_FILE_OWNED"]),
                             linked=bool(flags & CONSTANTS["MMGR_FILE_LINKED"]))
 

@@ -156,7 +156,8 @@ class Metadata:
     @staticmethod
     def _file(pointer: int, index: int) -> RepoFile:
         path, url, sha256, git_sha1 = [
-            decode(lib.mmgr_metadata_file_text(pointer, index, CONSTANTS["MMGR_METADATA_FILE_" + name]))
+            decode(lib.mmgr_metadata_file_text(pointer, index,
+                                               CONSTANTS["MMGR_METADATA_FILE_" + name]))
             for name in ("PATH", "URL", "SHA256", "GIT_SHA1")]
         size = lib.mmgr_metadata_file_size(pointer, index)
         return RepoFile(path or "", url, None if size == UNKNOWN_SIZE else size, sha256, git_sha1)

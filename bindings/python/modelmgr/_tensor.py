@@ -42,15 +42,16 @@ class DeviceMemory:
 class Tensor:
     """One tensor, lent by its set; it keeps the set's memory alive.
 
-    NumPy sees the memory itself: `numpy.asarray(tensor)` or `tensor.numpy()`, read-only, because the RAM
-    cache shares it. Types that NumPy has not (BF16, F8) come as ml_dtypes types where that package is
-    installed, else as uint16 or uint8; elements of 4 and 6 bits come as their packed bytes, flat, in uint8.
+    NumPy sees the memory itself: `numpy.asarray(tensor)` or `tensor.numpy()`, read-only, because
+    the RAM cache shares it. Types that NumPy has not (BF16, F8) come as ml_dtypes types where that
+    package is installed, else as uint16 or uint8; elements of 4 and 6 bits come as their packed
+    bytes, flat, in uint8.
     """
 
     __slots__ = ("_keep", "_device", "_address", "name", "dtype", "shape", "strides", "nbytes",
                  "__weakref__")
 
-    def __init__(self, keep: Any, pointer: int, device: Optional[DeviceMemory]) -> None:
+    def __init__(self, keep: Any, pointer: Any, device: Optional[DeviceMemory]) -> None:
         found = ctypes.cast(pointer, ctypes.POINTER(_structs.mmgr_tensor)).contents
         rank = found.rank
         self._keep = keep
@@ -70,7 +71,8 @@ class Tensor:
             raw = self._device.download(self._address, self.nbytes)
         else:
             raw = (ctypes.c_ubyte * self.nbytes).from_address(self._address or 0)
-            raw._keep = self._keep  # the view holds raw, and raw the memory
+            # The view holds raw, and raw the memory.
+            raw._keep = self._keep  # type: ignore[attr-defined]
         return memoryview(raw).cast("B").toreadonly()
 
     def tobytes(self) -> bytes:
