@@ -86,7 +86,7 @@ static int run_download(struct cli *cli, mmgr_queue *queue, const char *token)
 
 static int open_queue(struct cli *cli, mmgr_config *config, mmgr_queue **queue)
 {
-    struct mmgr_queue_options options = {sizeof options};
+    struct mmgr_queue_options options = {sizeof options, MMGR_QUEUE_QUIET};
 
     options.config = config;
     return mmgr_queue_open(&options, queue) == MMGR_OK ? 0 : cli_fail_last(cli);

@@ -231,11 +231,11 @@ def test_list_for_people_is_aligned(cli):
 
 
 def test_names_cannot_steer_the_terminal(cli):
-    record = add(cli, name="evil\x1b[31m\u202ename\x07")
-    result = cli.run("list")
-    assert "\x1b" not in result.out and "\x07" not in result.out and "\u202e" not in result.out
-    assert "evil\\x1b[31m\\u202ename\\x07" in result.out
-    assert cli.json("show", record["key"])["name"] == "evil\x1b[31m\u202ename\x07"
+    record = add(cli, name="evil\u202ename", description="red\x1b[31m\x07")
+    shown = cli.run("list").out + cli.run("show", record["key"]).out
+    assert "\x1b" not in shown and "\x07" not in shown and "\u202e" not in shown
+    assert "evil\\u202ename" in shown and "red\\x1b[31m\\x07" in shown
+    assert cli.json("show", record["key"])["name"] == "evil\u202ename"
 
 
 def test_show_by_ambiguous_name(cli):

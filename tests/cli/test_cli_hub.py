@@ -318,7 +318,9 @@ def test_download_failures(cli, hub):
     error = cli.fails("entry_not_found", "download", hub.endpoint + "/files/no-such", "y.bin")
     assert error["http_status"] == 404
     cli.fails("unsupported_source", "download", "nonsense://x/y", "z.bin")
-    cli.fails("network", "download", "http://127.0.0.1:1/x", "z.bin")
+    refused = cli.run("--json", "download", "http://127.0.0.1:1/x", "z.bin")
+    assert refused.status == 1 and refused.doc["error"]["code"] == "network"
+    assert refused.doc["error"]["retryable"] is True
 
 
 def test_fetch(cli, hub):
