@@ -14,6 +14,7 @@ for folder in ("hub", "models"):
     sys.path.insert(0, str(HERE.parent / folder))
 
 CLI = os.environ.get("MODELMGR_CLI", str(HERE.parent.parent / "build/examples/cli/modelmgr"))
+MINIMAL = os.environ.get("MODELMGR_MINIMAL", str(Path(CLI).parent.parent / "minimal"))
 
 RECORD_FIELDS = set("""key name type format base bases path hash description source source_type
     source_api_response config_path variant prediction_type upcast_attention repo_variant vae

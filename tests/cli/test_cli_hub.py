@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli_tools import RECORD_FIELDS, Cli, bytes_below, interrupt, snapshot
+from cli_tools import MINIMAL, RECORD_FIELDS, Cli, bytes_below, interrupt, snapshot
 
 import make_model  # noqa: E402 - found through cli_tools
 from loopback_hub import LoopbackHub  # noqa: E402
@@ -229,6 +229,19 @@ def test_a_token_shows_nowhere(cli, hub):
     assert not any(TOKEN in text for text in said)
     sent = [entry for entry in hub.log.entries() if entry["has_authorization"]]
     assert sent and all(entry["host"] == "hub" for entry in sent)
+
+
+def test_the_smallest_host(cli):
+    env = {**cli.env, "MODELMGR_ROOT": str(cli.root)}
+    done = subprocess.run([MINIMAL, "acme/pipeline", "unet"], env=env, capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^F16 .*, \d+ bytes$", done.stdout, re.M) and "tensors in all" in done.stdout
+    assert "install.completed" in done.stderr
+    again = subprocess.run([MINIMAL, "acme/no-such"], env=env, capture_output=True, text=True,
+                           timeout=120, check=False)
+    assert again.returncode == 3 and again.stderr.startswith("minimal: repo_not_found: ")
+    assert cli.json("list")["total"] == 1
 
 
 # ---- interruption ---
