@@ -233,8 +233,8 @@ def test_a_token_shows_nowhere(cli, hub):
 
 def test_the_smallest_host(cli):
     env = {**cli.env, "MODELMGR_ROOT": str(cli.root)}
-    done = subprocess.run([MINIMAL, "acme/pipeline", "unet"], env=env, capture_output=True, text=True,
-                          timeout=120, check=False)
+    done = subprocess.run([MINIMAL, "acme/pipeline", "unet"], env=env, capture_output=True,
+                          text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^F16 .*, \d+ bytes$", done.stdout, re.M) and "tensors in all" in done.stdout
     assert "install.completed" in done.stderr
