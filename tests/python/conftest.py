@@ -9,13 +9,15 @@ import sys
 import pytest
 
 SOURCE = pathlib.Path(
-    os.environ.get(
-        "MMGR_SOURCE_ROOT",
-         pathlib.Path(__file__).resolve().parents[2]))
+    os.environ.get("MMGR_SOURCE_ROOT",
+                   pathlib.Path(__file__).resolve().parents[2]))
 if "MMGR_LIBRARY" in os.environ:
     os.environ["MODELMGR_LIBRARY"] = os.environ["MMGR_LIBRARY"]
-sys.path[:0] = [str(SOURCE / "bindings/python"), str(SOURCE / "tests/hub"),
-                str(SOURCE / "tests/models")]
+sys.path[:0] = [
+    str(SOURCE / "bindings/python"),
+    str(SOURCE / "tests/hub"),
+    str(SOURCE / "tests/models")
+]
 
 import make_model  # noqa: E402
 from loopback_hub import LoopbackHub  # noqa: E402
@@ -38,7 +40,8 @@ def models(tmp_path_factory):
     """A tiny pipeline in two variants in a repository, and a sharded one on disk."""
     folder = tmp_path_factory.mktemp("models")
     make_model.make_pipeline(str(folder / "repos/acme/tiny-sd"),
-                             "sd-1", variants=("default", "fp16"))
+                             "sd-1",
+                             variants=("default", "fp16"))
     make_model.make_pipeline(str(folder / "sharded"), "sdxl", shards=2)
     return folder
 
@@ -75,11 +78,15 @@ def manager(tmp_path):
 @pytest.fixture
 def python():
     """Runs a script in a Python of its own, for what must not be seen to crash this one."""
-
     def run(script, **environment):
         path = str(SOURCE / "bindings/python")
-        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+        return subprocess.run([sys.executable, "-c", script],
+                              capture_output=True,
+                              text=True,
                               timeout=120,
-                              env={**os.environ, "PYTHONPATH": path, **environment})
+                              env={
+                                  **os.environ, "PYTHONPATH": path,
+                                  **environment
+                              })
 
     return run

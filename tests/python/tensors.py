@@ -25,7 +25,8 @@ BITS = {
     "C64": 64,
     "F64": 64,
     "I64": 64,
-     "U64": 64}
+    "U64": 64
+}
 
 
 def size_of(dtype, shape):
@@ -44,11 +45,10 @@ def write(path, tensors, metadata=None):
         size = size_of(dtype, shape)
         fill = bytes((offset + step) % (2 if dtype == "BOOL" else 251) for step in range(size))
         header[name] = {
-    "dtype": dtype,
-    "shape": list(shape),
-    "data_offsets": [
-        offset,
-         offset + size]}
+            "dtype": dtype,
+            "shape": list(shape),
+            "data_offsets": [offset, offset + size]
+        }
         data[name] = fill
         offset += size
     text = json.dumps(header).encode()

@@ -20,6 +20,7 @@ def test_version():
 
 # ---- errors
 
+
 def test_exceptions_are_of_one_family_by_kind():
     names = [name for name in modelmgr.__all__ if name.endswith("Error")]
     assert len(names) > 40
@@ -62,6 +63,7 @@ def test_wrong_python_types_are_type_errors():
 
 # ---- sources
 
+
 @pytest.mark.parametrize("text, parts", [
     ("acme/tiny", ("huggingface", "acme/tiny", None, None, None)),
     ("acme/tiny@v2", ("huggingface", "acme/tiny", "v2", None, None)),
@@ -87,6 +89,7 @@ def test_a_path_that_is_there_is_local_and_one_that_is_not_is_missing(tmp_path):
 
 
 # ---- config
+
 
 def test_config_sources_and_setters(tmp_path, monkeypatch):
     config = modelmgr.Config(tmp_path)
@@ -131,9 +134,8 @@ FIELDS = {
     "format": "lycoris",
     "base": "sd-1",
     "path": "/m/tiny.safetensors",
-    "tags": [
-        "a",
-         "b"]}
+    "tags": ["a", "b"]
+}
 
 
 def test_a_record_is_an_immutable_mapping():
@@ -174,17 +176,14 @@ def test_records_are_copied_but_not_pickled():
 
 # ---- checkpoints and hashes
 
+
 def test_checkpoint(tmp_path):
     path = tmp_path / "a.safetensors"
-    data = tensors.write(
-    path, {
-        "x": (
-            "F16", [
-                2, 3]), "scalar": (
-                    "I64", []), "empty": (
-                        "F32", [
-                            0, 4])}, {
-                                "format": "pt"})
+    data = tensors.write(path, {
+        "x": ("F16", [2, 3]),
+        "scalar": ("I64", []),
+        "empty": ("F32", [0, 4])
+    }, {"format": "pt"})
     with modelmgr.inspect(path) as checkpoint:
         assert checkpoint.format == "safetensors"
         assert checkpoint.metadata == {"format": "pt"}
@@ -194,7 +193,7 @@ def test_checkpoint(tmp_path):
         assert path.read_bytes()[info.offset:info.offset + info.bytes] == data["x"]
         assert checkpoint.tensors["scalar"].shape == ()
         assert checkpoint.tensors["empty"].bytes == 0
-        assert info.file == "a.safetensors" and checkpoint.files == ("a.safetensors",)
+        assert info.file == "a.safetensors" and checkpoint.files == ("a.safetensors", )
         assert 0 < checkpoint.bytes_read <= path.stat().st_size
         assert "y" not in checkpoint.tensors and 3 not in checkpoint.tensors
         with pytest.raises(KeyError):
@@ -238,6 +237,7 @@ def test_metadata_from_json():
 
 # ---- log
 
+
 def test_log_lines_come_to_the_function(tmp_path):
     lines = []
     modelmgr.set_log("debug", lambda level, component, message: lines.append((level, component)))
@@ -248,7 +248,7 @@ def test_log_lines_come_to_the_function(tmp_path):
                 manager.store.get("0" * 32)
     finally:
         modelmgr.set_log("off")
-    assert all(level in ("error", "warning", "info", "debug")
-               and component for level, component in lines)
+    assert all(level in ("error", "warning", "info", "debug") and component
+               for level, component in lines)
     with pytest.raises(ValueError):
         modelmgr.set_log("loud")

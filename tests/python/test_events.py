@@ -13,8 +13,13 @@ import modelmgr
 
 
 def fields(index):
-    return {"name": f"m{index}", "type": "lora", "format": "lycoris", "base": "sd-1",
-            "path": f"/models/m{index}.safetensors"}
+    return {
+        "name": f"m{index}",
+        "type": "lora",
+        "format": "lycoris",
+        "base": "sd-1",
+        "path": f"/models/m{index}.safetensors"
+    }
 
 
 def test_pull(manager):

@@ -13,29 +13,34 @@ safetensors = pytest.importorskip("safetensors")
 SUBMODELS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
-     "text_encoder": "model"}
+    "text_encoder": "model"
+}
 
 
 def reference(path):
     """{name: (dtype, shape, bytes)} as the safetensors package reads a file."""
-    return {name: (found["dtype"], tuple(found["shape"]), bytes(found["data"]))
-            for name, found in safetensors.deserialize(pathlib.Path(path).read_bytes())}
+    return {
+        name: (found["dtype"], tuple(found["shape"]), bytes(found["data"]))
+        for name, found in safetensors.deserialize(pathlib.Path(path).read_bytes())
+    }
 
 
 def as_loaded(loaded):
-    return {name: (tensor.dtype, tensor.shape, tensor.numpy().tobytes())
-            for name, tensor in loaded.tensors.items()}
+    return {
+        name: (tensor.dtype, tensor.shape, tensor.numpy().tobytes())
+        for name, tensor in loaded.tensors.items()
+    }
 
 
 def staging(manager):
     folder = pathlib.Path(manager.config.get("models_dir")) / ".staging"
-    return sorted(str(path) for path in folder.rglob(
-        "*") if path.is_file() and "lock" not in path.name)
+    return sorted(
+        str(path) for path in folder.rglob("*") if path.is_file() and "lock" not in path.name)
 
 
 @pytest.mark.parametrize("variant", ["default", "fp16"])
 def test_every_tensor_of_an_installed_pipeline_is_what_safetensors_reads(
-    manager, hub, pipeline, variant):
+        manager, hub, pipeline, variant):
     record = manager.install_and_wait("acme/tiny-sd", variant=variant)
     assert (record.base, record.type, record.format) == ("sd-1", "main", "diffusers")
     suffix = ".fp16" if variant == "fp16" else ""
@@ -61,8 +66,13 @@ def test_a_sharded_pipeline_is_loaded_whole(manager, models):
 
 def test_progress_events_and_record(manager, hub):
     seen = []
-    record = manager.install_and_wait("acme/tiny-sd:fp16", progress=seen.append, name="chosen",
-                                      overrides={"description": "words", "tags": ["t"]})
+    record = manager.install_and_wait("acme/tiny-sd:fp16",
+                                      progress=seen.append,
+                                      name="chosen",
+                                      overrides={
+                                          "description": "words",
+                                          "tags": ["t"]
+                                      })
     assert (record.name, record.description, record.tags) == ("chosen", "words", ["t"])
     assert record.source_type == "hf_repo_id" and record.repo_variant == "fp16"
     names = [event.name for event in seen]
@@ -84,8 +94,8 @@ def test_plan_writes_nothing(manager, hub):
     plan = manager.plan("acme/tiny-sd:fp16")
     assert plan["total_bytes"] == sum(file["size"] for file in plan["files"]) > 0
     assert all(file["action"] == "download" for file in plan["files"])
-    assert any(
-    file["path"] == "unet/diffusion_pytorch_model.fp16.safetensors" for file in plan["files"])
+    assert any(file["path"] == "unet/diffusion_pytorch_model.fp16.safetensors"
+               for file in plan["files"])
     assert (sorted(models_dir.rglob("*")) if models_dir.exists() else []) == before
     assert len(manager.store) == 0
 
@@ -125,8 +135,10 @@ def test_failures_are_exceptions_by_kind(manager, hub, source, error, status):
 
 
 @pytest.mark.parametrize("source, error", [
-    ("./gone", "PathNotFoundError"), ("ftp://example.com/a", "UnsupportedSourceError"),
-    ("", "ModelManagerError"), (None, "ModelManagerError"),
+    ("./gone", "PathNotFoundError"),
+    ("ftp://example.com/a", "UnsupportedSourceError"),
+    ("", "ModelManagerError"),
+    (None, "ModelManagerError"),
 ])
 def test_nonsense_is_refused_at_once(manager, source, error):
     with pytest.raises(getattr(modelmgr, error)):

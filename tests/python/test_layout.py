@@ -13,8 +13,8 @@ SOURCE = pathlib.Path(os.environ["MMGR_SOURCE_ROOT"])
 
 
 def layout_of_c():
-    text = subprocess.run([os.environ["MMGR_LAYOUT"]], check=True,
-                          capture_output=True, text=True).stdout
+    text = subprocess.run([os.environ["MMGR_LAYOUT"]], check=True, capture_output=True,
+                          text=True).stdout
     found, members = {}, None
     for line in text.splitlines():
         kind, name, *numbers = line.split()
@@ -58,20 +58,14 @@ def headers():
 
 def test_every_exported_function_has_a_prototype():
     in_map = set(
-    re.findall(
-        r"^\s+(mmgr_\w+);",
-        (SOURCE / "lib/modelmgr.map").read_text(),
-         flags=re.M))
+        re.findall(r"^\s+(mmgr_\w+);", (SOURCE / "lib/modelmgr.map").read_text(), flags=re.M))
     assert in_map == set(_api.PROTOTYPES)
-    exported = subprocess.run(["nm",
-    "-D",
-    "--defined-only",
-    os.environ["MODELMGR_LIBRARY"]],
-    check=True,
-    capture_output=True,
-     text=True).stdout
-    assert {line.split()[-1].split("@")[0] for line in exported.splitlines()
-            if " T " in line} == set(_api.PROTOTYPES)
+    exported = subprocess.run(["nm", "-D", "--defined-only", os.environ["MODELMGR_LIBRARY"]],
+                              check=True,
+                              capture_output=True,
+                              text=True).stdout
+    assert {line.split()[-1].split("@")[0]
+            for line in exported.splitlines() if " T " in line} == set(_api.PROTOTYPES)
 
 
 def test_prototypes_have_as_many_arguments_as_the_headers_say():
@@ -82,8 +76,12 @@ def test_prototypes_have_as_many_arguments_as_the_headers_say():
 
 
 @pytest.mark.parametrize("name, value", [
-    ("MMGR_EVENT_INSTALL_COMPLETED", 23), ("MMGR_FIELD_REVISION", 28), ("MMGR_NONE", -1),
-    ("MMGR_EVENTS_ALL", 0xffffffff), ("MMGR_DTYPE_U64", 22), ("MMGR_INSTALL_MOVE", 2),
+    ("MMGR_EVENT_INSTALL_COMPLETED", 23),
+    ("MMGR_FIELD_REVISION", 28),
+    ("MMGR_NONE", -1),
+    ("MMGR_EVENTS_ALL", 0xffffffff),
+    ("MMGR_DTYPE_U64", 22),
+    ("MMGR_INSTALL_MOVE", 2),
 ])
 def test_constants(name, value):
     assert _api.CONSTANTS[name] == value
@@ -91,6 +89,10 @@ def test_constants(name, value):
 
 def test_every_enumerator_of_the_headers_is_a_constant():
     names = set(re.findall(r"^\s+(MMGR_[A-Z0-9_]+)\s*=", headers(), flags=re.M))
-    names = {name for name in names if not name.endswith("_FORCE_32_")
-             and not name.startswith(("MMGR_ERR_", "MMGR_OK", "MMGR_DONE"))}
+    names = {
+        name
+        for name in names
+        if not name.endswith("_FORCE_32_") and not name.startswith(("MMGR_ERR_", "MMGR_OK",
+                                                                    "MMGR_DONE"))
+    }
     assert names - {"MMGR_RESULT_FORCE_32_"} <= set(_api.CONSTANTS)

@@ -23,23 +23,24 @@ def test_the_library_beside_the_package_is_found(tmp_path, python):
     shutil.copytree(os.path.dirname(modelmgr.__file__), copy)
     shutil.copy(os.environ["MODELMGR_LIBRARY"], copy / "libmodelmgr.so.0.1")
     done = python("import modelmgr, os; print(os.path.dirname(modelmgr.__file__))",
-                  MODELMGR_LIBRARY="", PYTHONPATH=str(tmp_path))
+                  MODELMGR_LIBRARY="",
+                  PYTHONPATH=str(tmp_path))
     assert done.stdout.strip() == str(copy), done.stderr
 
 
 def build(tmp_path, source):
     (tmp_path / "other.c").write_text(source)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(tmp_path / "other.so"),
-                   str(tmp_path / "other.c")], check=True)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-o",
+         str(tmp_path / "other.so"),
+         str(tmp_path / "other.c")],
+        check=True)
     return str(tmp_path / "other.so")
 
 
 def test_another_library_is_refused(python, tmp_path):
-    done = python(
-    "import modelmgr",
-    MODELMGR_LIBRARY=build(
-        tmp_path,
-         "int nothing(void) { return 0; }"))
+    done = python("import modelmgr",
+                  MODELMGR_LIBRARY=build(tmp_path, "int nothing(void) { return 0; }"))
     assert "ImportError" in done.stderr and "lacks" in done.stderr
 
 

@@ -25,29 +25,26 @@ def make_everything(root, path):
     record = job.result(60)
     loaded = manager.load(record)
     return {
-    "manager": manager,
-    "job": job,
-    "record": record,
-    "loaded": loaded,
-    "store": manager.store,
-    "queue": manager.queue,
-    "hub": manager.hub,
-    "prober": manager.prober,
-    "loader": manager.loader,
-    "installer": manager.installer,
-    "config": manager.config,
-    "events": manager.events(),
-    "tensors": loaded.tensors,
-    "tensor": loaded.tensors["weight"],
-    "array": loaded.tensors["weight"].numpy(),
-    "checkpoint": modelmgr.Checkpoint(path),
-    "infos": modelmgr.Checkpoint(path).tensors,
-    "source": modelmgr.Source(
-        str(path)),
-        "result": modelmgr.probe(
-            path,
-            allow_unknown=True),
-             }
+        "manager": manager,
+        "job": job,
+        "record": record,
+        "loaded": loaded,
+        "store": manager.store,
+        "queue": manager.queue,
+        "hub": manager.hub,
+        "prober": manager.prober,
+        "loader": manager.loader,
+        "installer": manager.installer,
+        "config": manager.config,
+        "events": manager.events(),
+        "tensors": loaded.tensors,
+        "tensor": loaded.tensors["weight"],
+        "array": loaded.tensors["weight"].numpy(),
+        "checkpoint": modelmgr.Checkpoint(path),
+        "infos": modelmgr.Checkpoint(path).tensors,
+        "source": modelmgr.Source(str(path)),
+        "result": modelmgr.probe(path, allow_unknown=True),
+    }
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -96,15 +93,27 @@ def test_everything_raises_after_close_and_nothing_crashes(tmp_path):
     manager.close()
     assert manager.closed
     for use in (
-            lambda: manager.config, lambda: manager.events(), lambda: manager.install(str(path)),
-            lambda: manager.plan(str(path)), lambda: manager.load(things["record"]),
-            lambda: manager.load_by_name("x"), lambda: things["store"].search(),
-            lambda: things["store"].get("x"), lambda: things["queue"].jobs(),
-            lambda: things["queue"].join(0), lambda: things["hub"].fetch("acme/tiny-sd"),
-            lambda: things["prober"].probe(path), lambda: things["loader"].statistics,
-            lambda: things["installer"].jobs(), lambda: things["installer"].wait_all(0),
-            lambda: things["events"].get(0), lambda: job.cancel(), lambda: job.wait(0),
-            lambda: loaded.lock(), lambda: loaded.tensors, lambda: loaded.record,
+            lambda: manager.config,
+            lambda: manager.events(),
+            lambda: manager.install(str(path)),
+            lambda: manager.plan(str(path)),
+            lambda: manager.load(things["record"]),
+            lambda: manager.load_by_name("x"),
+            lambda: things["store"].search(),
+            lambda: things["store"].get("x"),
+            lambda: things["queue"].jobs(),
+            lambda: things["queue"].join(0),
+            lambda: things["hub"].fetch("acme/tiny-sd"),
+            lambda: things["prober"].probe(path),
+            lambda: things["loader"].statistics,
+            lambda: things["installer"].jobs(),
+            lambda: things["installer"].wait_all(0),
+            lambda: things["events"].get(0),
+            lambda: job.cancel(),
+            lambda: job.wait(0),
+            lambda: loaded.lock(),
+            lambda: loaded.tensors,
+            lambda: loaded.record,
             lambda: things["queue"].submit(str(path), tmp_path / "copy"),
     ):
         with pytest.raises(modelmgr.StateError):
@@ -123,13 +132,18 @@ def test_close_waits_for_calls_in_other_threads(tmp_path):
         index = 0
         try:
             while True:
-                manager.store.add({"name": f"{number}-{index}", "type": "lora", "format": "lycoris",
-                                   "base": "sd-1", "path": f"/{number}-{index}"})
+                manager.store.add({
+                    "name": f"{number}-{index}",
+                    "type": "lora",
+                    "format": "lycoris",
+                    "base": "sd-1",
+                    "path": f"/{number}-{index}"
+                })
                 index += 1
         except modelmgr.StateError:
             outcomes.append(index)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    threads = [threading.Thread(target=work, args=(number, )) for number in range(3)]
     for thread in threads:
         thread.start()
     while len(manager.store) < 5:

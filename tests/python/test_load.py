@@ -116,13 +116,14 @@ def test_devices():
 
 # ---- loaders in Python
 
+
 class Engine:
     """What a host makes of a model."""
-
     def __init__(self, request):
         self.path, self.submodel = request.path, request.submodel
-        self.sum = sum(float(np.asarray(tensor).astype("f8").sum())
-                       for tensor in modelmgr.read_tensors(request.path).values())
+        self.sum = sum(
+            float(np.asarray(tensor).astype("f8").sum())
+            for tensor in modelmgr.read_tensors(request.path).values())
         self.nbytes = 1000
 
 
@@ -140,9 +141,8 @@ def test_a_loader_that_makes_an_object(tmp_path):
         record, _ = installed(manager, tmp_path)
         loaded = manager.load(record)
         engine = loaded.object
-        assert isinstance(
-    engine,
-     Engine) and engine.path == record.location and engine.submodel is None
+        assert isinstance(engine,
+                          Engine) and engine.path == record.location and engine.submodel is None
         assert manager.load(record).object is engine
         assert loaded.state_dict is None
         with pytest.raises(modelmgr.StateError):

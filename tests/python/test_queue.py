@@ -51,8 +51,10 @@ def test_download(queue, url, tmp_path):
 
 def test_parts(queue, url, tmp_path):
     sha256 = hashlib.sha256(DATA).hexdigest()
-    parts = [modelmgr.DownloadPart(url, "a/one.bin", len(DATA), sha256),
-             modelmgr.DownloadPart(url, "two.bin")]
+    parts = [
+        modelmgr.DownloadPart(url, "a/one.bin", len(DATA), sha256),
+        modelmgr.DownloadPart(url, "two.bin")
+    ]
     job = queue.submit(parts=parts, destination=tmp_path / "folder", label="both").wait(60)
     assert job.status == "completed", job.error
     assert (tmp_path / "folder/a/one.bin").read_bytes() == DATA

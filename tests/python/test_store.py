@@ -9,8 +9,14 @@ import modelmgr
 
 
 def record(name, **fields):
-    return modelmgr.Record({"name": name, "type": "lora", "format": "lycoris", "base": "sd-1",
-                            "path": f"/models/{name}.safetensors", **fields})
+    return modelmgr.Record({
+        "name": name,
+        "type": "lora",
+        "format": "lycoris",
+        "base": "sd-1",
+        "path": f"/models/{name}.safetensors",
+        **fields
+    })
 
 
 @pytest.fixture
@@ -57,14 +63,9 @@ def test_update_refuses_nonsense_and_changes_nothing(store):
 def test_search(store):
     for index in range(5):
         store.add(
-    record(
-        f"m{index}",
-        base="sd-1" if index %
-        2 else "sdxl",
-        tags=["even"] if index %
-        2 == 0 else [
-            "odd",
-             "all"]))
+            record(f"m{index}",
+                   base="sd-1" if index % 2 else "sdxl",
+                   tags=["even"] if index % 2 == 0 else ["odd", "all"]))
     assert len(store) == 5 and {found.name for found in store} == {f"m{i}" for i in range(5)}
     assert {found.name for found in store.search(base="sd-1")} == {"m1", "m3"}
     assert [found.name for found in store.search(sort="-name")][0] == "m4"
@@ -110,7 +111,7 @@ def test_two_handles_and_many_threads_share_one_file(tmp_path):
             failures.append(error)
 
     with modelmgr.Store(tmp_path / "a.db") as shared:
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        threads = [threading.Thread(target=work, args=(number, )) for number in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -128,3 +129,14 @@ def test_use_after_close(tmp_path):
                 lambda: store.delete(key), lambda: list(store)):
         with pytest.raises(modelmgr.StateError):
             use()
+
+
+def test_read_only(tmp_path):
+    with modelmgr.Store(tmp_path / "a.db") as store:
+        key = store.add(record("one")).key
+    with modelmgr.Store(tmp_path / "a.db", read_only=True) as store:
+        assert store.get(key).name == "one"
+        for change in (lambda: store.add(record("two")), lambda: store.update(key, name="x"),
+                       lambda: store.delete(key)):
+            with pytest.raises(modelmgr.StateError):
+                change()

@@ -23,9 +23,16 @@ NUMPY = {
     "C64": "<c8",
     "F64": "<f8",
     "I64": "<i8",
-     "U64": "<u8"}
-FALLBACK = {"BF16": "uint16", "F8_E4M3": "uint8", "F8_E5M2": "uint8", "F8_E8M0": "uint8",
-            "F8_E4M3FNUZ": "uint8", "F8_E5M2FNUZ": "uint8"}
+    "U64": "<u8"
+}
+FALLBACK = {
+    "BF16": "uint16",
+    "F8_E4M3": "uint8",
+    "F8_E5M2": "uint8",
+    "F8_E8M0": "uint8",
+    "F8_E4M3FNUZ": "uint8",
+    "F8_E5M2FNUZ": "uint8"
+}
 PACKED = ("F4", "F6_E2M3", "F6_E3M2")
 
 
@@ -55,18 +62,16 @@ def test_every_element_type(every_type):
 
 def test_scalars_and_empty_tensors(tmp_path):
     path = tmp_path / "a.safetensors"
-    data = tensors.write(
-    path, {
-        "scalar": (
-            "F32", []), "empty": (
-                "F16", [
-                    0, 3]), "one": (
-                        "I64", [1])})
+    data = tensors.write(path, {
+        "scalar": ("F32", []),
+        "empty": ("F16", [0, 3]),
+        "one": ("I64", [1])
+    })
     loaded = modelmgr.read_tensors(path)
     assert loaded["scalar"].numpy().shape == () and loaded["scalar"].tobytes() == data["scalar"]
     assert loaded["empty"].numpy().shape == (0, 3) and loaded["empty"].tobytes() == b""
     assert np.asarray(loaded["empty"]).shape == (0, 3)
-    assert loaded["one"].numpy().shape == (1,)
+    assert loaded["one"].numpy().shape == (1, )
 
 
 def test_views_share_the_memory_and_cannot_write(every_type):
@@ -90,11 +95,9 @@ def test_views_outlive_everything_else(tmp_path):
     data = tensors.write(path, {"big": ("F32", [1024, 1024]), "other": ("BF16", [512, 512])})
     loaded = modelmgr.read_tensors(path)
     arrays = [
-    loaded["big"].numpy(),
-    loaded["other"].numpy()[
-        3:7],
-        memoryview(
-            loaded["big"].memoryview())]
+        loaded["big"].numpy(), loaded["other"].numpy()[3:7],
+        memoryview(loaded["big"].memoryview())
+    ]
     path.unlink()
     del loaded
     gc.collect()
@@ -115,11 +118,13 @@ def test_the_mapping(every_type):
         loaded["f32\0"]
 
 
-@pytest.mark.parametrize("content, error", [ (b"", "InvalidFileError"), (b"\xff" *
-    8, "InvalidFileError"), ((2).to_bytes(8, "little") +
-    b"[]", "InvalidFileError"), ((62).to_bytes(8, "little") +
-    b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}      ' +
-     bytes(4), "InvalidFileError"), ])
+@pytest.mark.parametrize("content, error", [
+    (b"", "InvalidFileError"),
+    (b"\xff" * 8, "InvalidFileError"),
+    ((2).to_bytes(8, "little") + b"[]", "InvalidFileError"),
+    ((62).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}      ' +
+     bytes(4), "InvalidFileError"),
+])
 def test_broken_files_are_errors(tmp_path, content, error):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
@@ -130,7 +135,7 @@ def test_broken_files_are_errors(tmp_path, content, error):
 def test_without_numpy_the_bytes_are_there(tmp_path, python):
     data = tensors.write(tmp_path / "a.safetensors", {"x": ("U8", [5])})
     done = python(
-    "import sys; sys.modules['numpy'] = None\n"
-    "import modelmgr\n"
-    f"print(modelmgr.read_tensors({str(tmp_path / 'a.safetensors')!r})['x'].tobytes().hex())")
+        "import sys; sys.modules['numpy'] = None\n"
+        "import modelmgr\n"
+        f"print(modelmgr.read_tensors({str(tmp_path / 'a.safetensors')!r})['x'].tobytes().hex())")
     assert done.stdout.strip() == data["x"].hex(), done.stderr

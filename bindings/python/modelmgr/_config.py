@@ -17,12 +17,18 @@ class Config:
     Read-only once a service was opened with it. Reads nothing but the file, creates nothing on
     disk.
     """
-
-    def __init__(self, root: Any = None, file: Any = None, *, environment: bool = True,
-                 read_file: bool = True, **fields: Any) -> None:
+    def __init__(self,
+                 root: Any = None,
+                 file: Any = None,
+                 *,
+                 environment: bool = True,
+                 read_file: bool = True,
+                 **fields: Any) -> None:
         flags = 0 if environment else CONSTANTS["MMGR_CONFIG_NO_ENVIRONMENT"]
         flags |= 0 if read_file else CONSTANTS["MMGR_CONFIG_NO_FILE"]
-        wanted = options(_structs.mmgr_config_options, flags=flags, root=encode_path(root, "root"),
+        wanted = options(_structs.mmgr_config_options,
+                         flags=flags,
+                         root=encode_path(root, "root"),
                          file=encode_path(file, "file"))
         given = out()
         check(lib.mmgr_config_new(byref(wanted), given))
@@ -43,15 +49,14 @@ class Config:
         elif isinstance(value, int):
             value = str(value)
         check(
-    lib.mmgr_config_set(
-        self._ref.pointer, encode(
-            field, "field"), encode_path(
-                value, field)))
+            lib.mmgr_config_set(self._ref.pointer, encode(field, "field"),
+                                encode_path(value, field)))
 
     def add_token(self, prefix: str, token: Optional[str]) -> None:
         """Bind an access token to "scheme://host[:port][/path]"; None removes it."""
-        check(lib.mmgr_config_add_token(self._ref.pointer, encode(prefix, "prefix"),
-                                        encode(token, "token")))
+        check(
+            lib.mmgr_config_add_token(self._ref.pointer, encode(prefix, "prefix"),
+                                      encode(token, "token")))
 
     def get(self, field: str, default: Optional[str] = None) -> Optional[str]:
         """Value as text; the default when the field is not set. Tokens are never returned."""

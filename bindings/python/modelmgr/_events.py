@@ -68,11 +68,15 @@ def _read_event(pointer: Optional[int]) -> Event:
     check(lib.mmgr_event_to_json(pointer, text))
     texts = {name: decode(lib.mmgr_event_text(pointer, number)) for name, number in TEXTS.items()}
     return Event(name=decode(lib.mmgr_event_name(pointer)) or "",
-                 sequence=lib.mmgr_event_sequence(pointer), time=lib.mmgr_event_time(pointer),
-                 job=lib.mmgr_event_job(pointer), bytes=lib.mmgr_event_bytes(pointer),
+                 sequence=lib.mmgr_event_sequence(pointer),
+                 time=lib.mmgr_event_time(pointer),
+                 job=lib.mmgr_event_job(pointer),
+                 bytes=lib.mmgr_event_bytes(pointer),
                  total_bytes=lib.mmgr_event_total_bytes(pointer),
-                 error=error_object(lib.mmgr_event_error(pointer)), parts=tuple(parts),
-                 json=take_text(text) or "", **texts)
+                 error=error_object(lib.mmgr_event_error(pointer)),
+                 parts=tuple(parts),
+                 json=take_text(text) or "",
+                 **texts)
 
 
 def event_mask(groups: Union[None, str, Iterable[str]]) -> int:
@@ -82,8 +86,8 @@ def event_mask(groups: Union[None, str, Iterable[str]]) -> int:
     mask = 0
     for group in [groups] if isinstance(groups, str) else groups:
         if group not in GROUPS:
-            raise _errors.ArgumentError(
-    f"groups: there is no event group {group!r}", field="groups")
+            raise _errors.ArgumentError(f"groups: there is no event group {group!r}",
+                                        field="groups")
         mask |= GROUPS[group]
     return mask
 
@@ -94,7 +98,6 @@ class EventStream:
     Safe from any thread; each event goes to one taker. Closed with the manager at the latest,
     which ends every iteration.
     """
-
     def __init__(self, core: Core, bus: Any, mask: int) -> None:
         # A byte in this pipe wakes those who wait when the stream is closed.
         self._wake, self._wake_write = os.pipe()

@@ -52,7 +52,6 @@ class Core:
 
     The handle is closed when the owner asks for it, or when the last holder is gone.
     """
-
     def __init__(self, pointer: Optional[int], close: Callable[[int], Optional[int]],
                  what: str) -> None:
         self._pointer: Optional[int] = pointer
@@ -97,9 +96,8 @@ class Core:
             if self._pointer is None or (self._closing and me not in self._users):
                 raise _errors.StateError(f"the {self._what} is closed", subject=self._what)
             if os.getpid() != self._pid:
-                raise _errors.StateError(
-    f"the {self._what} was opened before a fork",
-     subject=self._what)
+                raise _errors.StateError(f"the {self._what} was opened before a fork",
+                                         subject=self._what)
             pointer = self._pointer
             self._users[me] = self._users.get(me, 0) + 1
         try:
@@ -119,8 +117,8 @@ class Core:
                 return
             if threading.get_ident() in self._users:
                 raise _errors.BusyError(
-    f"the {self._what} cannot be closed from inside one of its own calls",
-     subject=self._what)
+                    f"the {self._what} cannot be closed from inside one of its own calls",
+                    subject=self._what)
             if self._closing:
                 raise _errors.BusyError(f"the {self._what} is being closed", subject=self._what)
             self._closing = True
@@ -147,7 +145,6 @@ class Core:
 
 class Service:
     """Base of the Python objects for services. Those of a manager share the manager's core."""
-
     def __init__(self, core: Core, getter: Optional[Callable[[int], int]] = None) -> None:
         self._core = core
         self._getter = getter

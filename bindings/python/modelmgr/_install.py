@@ -10,27 +10,17 @@ from . import _errors, _structs
 from ._api import CONSTANTS
 from ._events import Event, EventStream, event_mask
 from ._handle import Core, Ref, Service, wait_in_slices
-from ._library import (
-    check,
-    decode,
-    encode,
-    encode_json,
-    encode_path,
-    error_object,
-    lib,
-    nanoseconds,
-    options,
-    out,
-    take_json,
-     take_text)
+from ._library import (check, decode, encode, encode_json, encode_path, error_object, lib,
+                       nanoseconds, options, out, take_json, take_text)
 from ._record import Record
 from ._source import Source
 
 
 class InstallJob:
     """An install that runs in the background; dropping the object does not stop it."""
-
-    def __init__(self, installer: "Installer", pointer: Optional[int],
+    def __init__(self,
+                 installer: "Installer",
+                 pointer: Optional[int],
                  stream: Optional[EventStream] = None) -> None:
         self._installer = installer
         self._ref = Ref(pointer, lib.mmgr_install_unref)
@@ -38,8 +28,8 @@ class InstallJob:
 
     def _text(self, name: str) -> Optional[str]:
         given = out()
-        check(lib.mmgr_install_text(self._ref.pointer,
-              CONSTANTS["MMGR_INSTALL_TEXT_" + name], given))
+        check(
+            lib.mmgr_install_text(self._ref.pointer, CONSTANTS["MMGR_INSTALL_TEXT_" + name], given))
         return take_text(given)
 
     @property
@@ -174,7 +164,6 @@ class InstallJob:
 
 class Installer(Service):
     """From a source string to a model on disk, verified and recorded (Manager.installer)."""
-
     def __init__(self, core: Core, getter: Any, open_stream: Any) -> None:
         super().__init__(core, getter)
         self._open_stream = open_stream
@@ -183,24 +172,32 @@ class Installer(Service):
         return self._open_stream(event_mask("install"))
 
     @staticmethod
-    def _options(source: Any, *, variant: Optional[str] = None, revision: Optional[str] = None,
-                 token: Optional[str] = None, overrides: Union[None, str, dict] = None,
-                 name: Optional[str] = None, inplace: bool = False, move: bool = False,
-                 allow_unknown: bool = False, priority: int = 0) -> _structs.mmgr_install_options:
+    def _options(source: Any,
+                 *,
+                 variant: Optional[str] = None,
+                 revision: Optional[str] = None,
+                 token: Optional[str] = None,
+                 overrides: Union[None, str, dict] = None,
+                 name: Optional[str] = None,
+                 inplace: bool = False,
+                 move: bool = False,
+                 allow_unknown: bool = False,
+                 priority: int = 0) -> _structs.mmgr_install_options:
         flags = 0
-        for wanted, flag in ((inplace, "INPLACE"), (move, "MOVE"),
-                             (allow_unknown, "ALLOW_UNKNOWN")):
+        for wanted, flag in ((inplace, "INPLACE"), (move, "MOVE"), (allow_unknown,
+                                                                    "ALLOW_UNKNOWN")):
             flags |= CONSTANTS["MMGR_INSTALL_" + flag] if wanted else 0
         if isinstance(source, Source):
             source = str(source)
-        return options(
-    _structs.mmgr_install_options, flags=flags, source=encode_path(
-        source, "source"), variant=encode(
-            variant, "variant"), revision=encode(
-                revision, "revision"), token=encode(
-                    token, "token"), overrides=encode_json(
-                        overrides, "overrides"), name=encode(
-                            name, "name"), priority=priority)
+        return options(_structs.mmgr_install_options,
+                       flags=flags,
+                       source=encode_path(source, "source"),
+                       variant=encode(variant, "variant"),
+                       revision=encode(revision, "revision"),
+                       token=encode(token, "token"),
+                       overrides=encode_json(overrides, "overrides"),
+                       name=encode(name, "name"),
+                       priority=priority)
 
     def plan(self, source: Any, **wanted: Any) -> Dict[str, Any]:
         """What an install would do; writes nothing. Options as for submit()."""
@@ -222,12 +219,8 @@ class Installer(Service):
         prepared = self._options(source, **wanted)
         stream = self._stream() if watch else None
         try:
-            return InstallJob(
-    self,
-    self._get(
-        lib.mmgr_installer_submit,
-        byref(prepared)).value,
-         stream)
+            return InstallJob(self,
+                              self._get(lib.mmgr_installer_submit, byref(prepared)).value, stream)
         except BaseException:
             if stream:
                 stream.close()
@@ -241,8 +234,10 @@ class Installer(Service):
         """Jobs in the order of submission, ended ones included until pruned."""
         found = self._get(lib.mmgr_installer_list, encode(source, "source"))
         try:
-            return [InstallJob(self, lib.mmgr_install_ref(lib.mmgr_install_list_at(found, index)))
-                    for index in range(lib.mmgr_install_list_count(found))]
+            return [
+                InstallJob(self, lib.mmgr_install_ref(lib.mmgr_install_list_at(found, index)))
+                for index in range(lib.mmgr_install_list_count(found))
+            ]
         finally:
             lib.mmgr_install_list_free(found)
 
@@ -260,18 +255,14 @@ class Installer(Service):
     def register_path(self, path: Any, overrides: Union[None, str, dict] = None) -> Record:
         """Record a model where it is, without a copy."""
         return Record._from_given(
-    self._get(
-        lib.mmgr_installer_register_path, encode_path(
-            path, "path"), encode_json(
-                overrides, "overrides")).value)
+            self._get(lib.mmgr_installer_register_path, encode_path(path, "path"),
+                      encode_json(overrides, "overrides")).value)
 
     def install_path(self, path: Any, overrides: Union[None, str, dict] = None) -> Record:
         """Copy a model into models_dir and record it. Blocks."""
         return Record._from_given(
-    self._get(
-        lib.mmgr_installer_install_path, encode_path(
-            path, "path"), encode_json(
-                overrides, "overrides")).value)
+            self._get(lib.mmgr_installer_install_path, encode_path(path, "path"),
+                      encode_json(overrides, "overrides")).value)
 
     def remove(self, key: str, files: str = "inside") -> List[str]:
         """Remove a record; files: "inside" deletes those in models_dir, "keep" none, "force" all.

@@ -33,7 +33,9 @@ def _open() -> ctypes.CDLL:
     except OSError as error:
         raise ImportError(
             f"cannot load the modelmgr library: {error} (looked at $MODELMGR_LIBRARY, {beside} "
-            f"and the system's {SONAME})", name="modelmgr", path=path) from error
+            f"and the system's {SONAME})",
+            name="modelmgr",
+            path=path) from error
     missing = []
     for name, (result, arguments) in PROTOTYPES.items():
         try:
@@ -45,14 +47,18 @@ def _open() -> ctypes.CDLL:
         function.argtypes = arguments
     if missing:
         raise ImportError(
-    f"{path} is no libmodelmgr {MAJOR}.{MINOR}: it lacks {', '.join(missing[:3])}"
-    f"{' and more' if len(missing) > 3 else ''}", name="modelmgr", path=path)
+            f"{path} is no libmodelmgr {MAJOR}.{MINOR}: it lacks {', '.join(missing[:3])}"
+            f"{' and more' if len(missing) > 3 else ''}",
+            name="modelmgr",
+            path=path)
     # Before 1.0 a new minor release may change the interface, as its new soname says.
     found = library.mmgr_version()
     if found // 1000 != MAJOR * 1000 + MINOR:
         raise ImportError(
-    f"{path} is libmodelmgr {library.mmgr_version_string().decode()}; this package "
-    f"is for {MAJOR}.{MINOR}", name="modelmgr", path=path)
+            f"{path} is libmodelmgr {library.mmgr_version_string().decode()}; this package "
+            f"is for {MAJOR}.{MINOR}",
+            name="modelmgr",
+            path=path)
     return library
 
 
@@ -156,5 +162,7 @@ def check(result: int) -> None:
 
 def constant_names(prefix: str, skip: tuple = ()) -> dict:
     """Constants of an enum: {"name in lower case": number}."""
-    return {name[len(prefix):].lower(): number for name, number in CONSTANTS.items()
-            if name.startswith(prefix) and name not in skip}
+    return {
+        name[len(prefix):].lower(): number
+        for name, number in CONSTANTS.items() if name.startswith(prefix) and name not in skip
+    }

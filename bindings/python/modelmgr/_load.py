@@ -14,16 +14,8 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 from . import _errors, _structs
 from ._api import USER_FREE_FN
 from ._handle import Core, Ref, Service
-from ._library import (
-    ERROR_NUMBERS,
-    check,
-    constant_names,
-    decode,
-    encode,
-    encode_json,
-    lib,
-    options,
-     out)
+from ._library import (ERROR_NUMBERS, check, constant_names, decode, encode, encode_json, lib,
+                       options, out)
 from ._record import Record
 from ._tensor import DeviceMemory, TensorSet
 
@@ -33,7 +25,6 @@ UNBOUNDED = (1 << 64) - 1
 
 class Device:
     """A device by name: "cpu", or "fake:BYTES", a test device of that capacity in host memory."""
-
     def __init__(self, name: str) -> None:
         given = out()
         check(lib.mmgr_device_open(encode(name, "name"), given))
@@ -85,8 +76,8 @@ def _give_back(number):
 
 def _request(pointer: int) -> LoadRequest:
     asked = ctypes.cast(pointer, ctypes.POINTER(_structs.mmgr_load_request)).contents
-    return LoadRequest(Record._from_lent(asked.record), decode(asked.path) or "",
-                       decode(asked.submodel), decode(asked.variant))
+    return LoadRequest(Record._from_lent(asked.record),
+                       decode(asked.path) or "", decode(asked.submodel), decode(asked.variant))
 
 
 def _function_type(struct: Any, member: str) -> Any:
@@ -131,7 +122,6 @@ def _estimate(number, request):
 
 class LoaderRegistry:
     """Loaders by kind of model: the built-in ones, and those added before a manager opens."""
-
     def __init__(self) -> None:
         given = out()
         check(lib.mmgr_loader_registry_new(given))
@@ -148,14 +138,20 @@ class LoaderRegistry:
         if not callable(getattr(loader, "load", loader)):
             raise TypeError("a loader must be callable, or have a method load()")
         estimate = _estimate if hasattr(loader, "estimate") else _ESTIMATE_FN()
-        ops = options(_structs.mmgr_loader_ops, api_version=1, name=b"python", load=_load,
+        ops = options(_structs.mmgr_loader_ops,
+                      api_version=1,
+                      name=b"python",
+                      load=_load,
                       estimate=estimate)
-        texts = [encode(text, what) for text, what in ((base, "base"), (type, "type"),
-                                                       (format, "format"))]
+        texts = [
+            encode(text, what)
+            for text, what in ((base, "base"), (type, "type"), (format, "format"))
+        ]
         number = _lend(loader)
         try:
-            check(lib.mmgr_loader_registry_add(self._ref.pointer, *texts, byref(ops), number,
-                                               _give_back))
+            check(
+                lib.mmgr_loader_registry_add(self._ref.pointer, *texts, byref(ops), number,
+                                             _give_back))
         except BaseException:
             _lent.pop(number, None)
             raise
@@ -163,7 +159,6 @@ class LoaderRegistry:
 
 class _Life:
     """The C side of a loaded model: its locks, itself, and its hold on the service."""
-
     def __init__(self, pointer: Optional[int], service: Core) -> None:
         self.core = Core(pointer, lib.mmgr_loaded_unref, "loaded model")
         self.service = service
@@ -185,7 +180,6 @@ class Loaded:
     Tensors in RAM, and the arrays made of them, stay valid as long as they are referenced, whatever
     happens to this object. Tensors on another device are there until the unlock.
     """
-
     def __init__(self, service: Core, pointer: Optional[int]) -> None:
         self._life = _Life(pointer, service)
         self._finalizer = weakref.finalize(self, self._life.end)
@@ -272,24 +266,26 @@ class Loaded:
 
 class LoadService(Service):
     """Loads models into RAM and keeps them in its caches (Manager.loader)."""
-
     def __init__(self, core: Core, getter: Any) -> None:
         super().__init__(core, getter)
         self._loaded: "weakref.WeakSet[Loaded]" = weakref.WeakSet()
 
-    def load(self, model: Union[str, Record], submodel: Optional[str] = None, *,
+    def load(self,
+             model: Union[str, Record],
+             submodel: Optional[str] = None,
+             *,
              context: Any = None) -> Loaded:
         """Load a model by key or record, or find it in the RAM cache.
 
         submodel is required for pipelines; context (JSON) comes back in the load events.
         """
-        wanted = options(_structs.mmgr_load_options, submodel=encode(submodel, "submodel"),
+        wanted = options(_structs.mmgr_load_options,
+                         submodel=encode(submodel, "submodel"),
                          context=encode_json(context, "context"))
         if isinstance(model, Record):
             return self._loading(lib.mmgr_load_service_load, model._ref.pointer, byref(wanted))
-        return self._loading(
-    lib.mmgr_load_service_load_by_key, encode(
-        model, "model"), byref(wanted))
+        return self._loading(lib.mmgr_load_service_load_by_key, encode(model, "model"),
+                             byref(wanted))
 
     def _loading(self, function: Any, *arguments: Any, getter: Any = None) -> Loaded:
         given = out()
@@ -317,8 +313,10 @@ class LoadService(Service):
     def statistics(self) -> Dict[str, int]:
         """Hits, misses, evictions, and what is in RAM and on the device."""
         with self._use() as pointer:
-            return {name: lib.mmgr_load_service_number(pointer, number)
-                    for name, number in CACHE_NUMBERS.items()}
+            return {
+                name: lib.mmgr_load_service_number(pointer, number)
+                for name, number in CACHE_NUMBERS.items()
+            }
 
     def _release_all(self) -> None:
         for loaded in list(self._loaded):

@@ -10,8 +10,12 @@ from ._api import CONSTANTS, LOG_FN
 from ._library import decode, lib
 
 LEVELS = ("off", "error", "warning", "info", "debug")
-LOGGING = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO,
-           "debug": logging.DEBUG}
+LOGGING = {
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG
+}
 NUMBERS = {CONSTANTS["MMGR_LOG_" + name.upper()]: name for name in LEVELS}
 
 LogFunction = Callable[[str, str, str], None]

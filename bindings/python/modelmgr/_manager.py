@@ -7,6 +7,7 @@ from ctypes import byref
 from typing import Any, Callable, Dict, Iterable, Optional, Union
 
 from . import _errors, _structs
+from ._api import CONSTANTS
 from ._config import Config
 from ._events import Event, EventStream, event_mask
 from ._handle import Core, Service
@@ -26,21 +27,27 @@ class Manager(Service):
     Closing pauses downloads that run (they stay resumable), ends event streams and releases loaded
     models that are not locked; arrays made of their tensors stay valid.
     """
-
-    def __init__(self, root: Any = None, *, config: Optional[Config] = None, store: Any = None,
+    def __init__(self,
+                 root: Any = None,
+                 *,
+                 config: Optional[Config] = None,
+                 store: Any = None,
                  registry: Optional[LoaderRegistry] = None,
-                 device: Union[None, str, Device] = None) -> None:
+                 device: Union[None, str, Device] = None,
+                 read_only: bool = False) -> None:
         """Open: create root folder and record store, recover interrupted installs; no network.
 
         With a config the root is the config's. store names another record store, device the
-        execution device.
+        execution device. read_only writes nothing at all: no installs, no changes of records.
         """
         if config is not None and root is not None:
-            raise _errors.ArgumentError(
-    "root: give it to the config when there is one", field="root")
+            raise _errors.ArgumentError("root: give it to the config when there is one",
+                                        field="root")
         if isinstance(device, str):
             device = Device(device)
-        wanted = options(_structs.mmgr_manager_options, root=encode_path(root, "root"),
+        wanted = options(_structs.mmgr_manager_options,
+                         root=encode_path(root, "root"),
+                         flags=CONSTANTS["MMGR_MANAGER_READ_ONLY"] if read_only else 0,
                          store_path=encode_path(store, "store"),
                          config=config._ref.pointer if config else None,
                          registry=registry._ref.pointer if registry else None,
@@ -96,8 +103,12 @@ class Manager(Service):
         """Start an install; options as for Installer.submit()."""
         return self.installer.submit(source, **wanted)
 
-    def install_and_wait(self, source: Any, *, progress: Optional[Callable[[Event], Any]] = None,
-                         timeout: Optional[float] = None, **wanted: Any) -> Record:
+    def install_and_wait(self,
+                         source: Any,
+                         *,
+                         progress: Optional[Callable[[Event], Any]] = None,
+                         timeout: Optional[float] = None,
+                         **wanted: Any) -> Record:
         """Install and return the record; a failure is raised as the exception of its kind.
 
         progress is called in this thread with each install event (bytes, total_bytes, parts). When
@@ -114,16 +125,28 @@ class Manager(Service):
         """What an install would do; writes nothing."""
         return self.installer.plan(source, **wanted)
 
-    def load(self, model: Union[str, Record], submodel: Optional[str] = None, *,
+    def load(self,
+             model: Union[str, Record],
+             submodel: Optional[str] = None,
+             *,
              context: Any = None) -> Loaded:
         """Load a model by key or record."""
         return self.loader.load(model, submodel, context=context)
 
-    def load_by_name(self, name: str, base: Optional[str] = None, type: Optional[str] = None,
-                     submodel: Optional[str] = None, *, context: Any = None) -> Loaded:
+    def load_by_name(self,
+                     name: str,
+                     base: Optional[str] = None,
+                     type: Optional[str] = None,
+                     submodel: Optional[str] = None,
+                     *,
+                     context: Any = None) -> Loaded:
         """Load the one model with these attributes. UnknownModelError, AmbiguousModelError."""
-        wanted = options(_structs.mmgr_load_options, submodel=encode(submodel, "submodel"),
+        wanted = options(_structs.mmgr_load_options,
+                         submodel=encode(submodel, "submodel"),
                          context=encode_json(context, "context"))
-        return self.loader._loading(lib.mmgr_manager_load_by_name, encode(name, "name"),
-                                    encode(base, "base"), encode(type, "type"), byref(wanted),
+        return self.loader._loading(lib.mmgr_manager_load_by_name,
+                                    encode(name, "name"),
+                                    encode(base, "base"),
+                                    encode(type, "type"),
+                                    byref(wanted),
                                     getter=lambda manager: manager)

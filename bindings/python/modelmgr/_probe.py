@@ -10,19 +10,8 @@ from typing import Any, Dict, Iterator, Optional, Tuple, Union
 from . import _errors, _structs
 from ._api import CONSTANTS
 from ._handle import Core, Ref, Service
-from ._library import (
-    check,
-    constant_names,
-    decode,
-    encode,
-    encode_json,
-    encode_path,
-    lent_text,
-    lib,
-    options,
-    out,
-    take_json,
-     take_text)
+from ._library import (check, constant_names, decode, encode, encode_json, encode_path, lent_text,
+                       lib, options, out, take_json, take_text)
 
 FIELDS = constant_names("MMGR_FIELD_")
 
@@ -50,7 +39,6 @@ def contiguous_strides(shape: Tuple[int, ...]) -> Tuple[int, ...]:
 
 class TensorInfos(Mapping):
     """The tensors of a checkpoint by name, in the order of their file."""
-
     def __init__(self, ref: Ref) -> None:
         self._ref = ref
 
@@ -86,22 +74,26 @@ class TensorInfos(Mapping):
         strides = lib.mmgr_checkpoint_tensor_strides(pointer, index)
         sizes = tuple(shape[:rank]) if rank else ()
         file = lib.mmgr_checkpoint_tensor_file(pointer, index)
-        return TensorInfo(name=decode(lib.mmgr_checkpoint_tensor_name(pointer, index)) or "",
-                          dtype=decode(lib.mmgr_dtype_name(
-                              lib.mmgr_checkpoint_tensor_dtype(pointer, index))) or "",
-                          shape=sizes,
-                          strides=tuple(strides[:rank]) if strides else contiguous_strides(sizes),
-                          offset=lib.mmgr_checkpoint_tensor_offset(pointer, index),
-                          bytes=lib.mmgr_checkpoint_tensor_bytes(pointer, index),
-                          file=decode(lib.mmgr_checkpoint_file_path(pointer, file)) or "")
+        return TensorInfo(
+            name=decode(lib.mmgr_checkpoint_tensor_name(pointer, index)) or "",
+            dtype=decode(lib.mmgr_dtype_name(lib.mmgr_checkpoint_tensor_dtype(pointer, index)))
+            or "",
+            shape=sizes,
+            strides=tuple(strides[:rank]) if strides else contiguous_strides(sizes),
+            offset=lib.mmgr_checkpoint_tensor_offset(pointer, index),
+            bytes=lib.mmgr_checkpoint_tensor_bytes(pointer, index),
+            file=decode(lib.mmgr_checkpoint_file_path(pointer, file)) or "")
 
 
 class Checkpoint:
     """A model file, folder or sharded index, read from headers alone; nothing in it is executed."""
-
-    def __init__(self, path: Any, *, component: Optional[str] = None,
+    def __init__(self,
+                 path: Any,
+                 *,
+                 component: Optional[str] = None,
                  variant: Optional[str] = None) -> None:
-        wanted = options(_structs.mmgr_checkpoint_options, component=encode(component, "component"),
+        wanted = options(_structs.mmgr_checkpoint_options,
+                         component=encode(component, "component"),
                          variant=encode(variant, "variant"))
         given = out()
         check(lib.mmgr_checkpoint_open(encode_path(path, "path"), byref(wanted), given))
@@ -134,8 +126,9 @@ class Checkpoint:
     @property
     def files(self) -> Tuple[str, ...]:
         pointer = self._ref.pointer
-        return tuple(decode(lib.mmgr_checkpoint_file_path(pointer, index)) or ""
-                     for index in range(lib.mmgr_checkpoint_file_count(pointer)))
+        return tuple(
+            decode(lib.mmgr_checkpoint_file_path(pointer, index)) or ""
+            for index in range(lib.mmgr_checkpoint_file_count(pointer)))
 
     @property
     def metadata(self) -> Dict[str, str]:
@@ -187,8 +180,9 @@ class ProbeResult(Mapping):
     @property
     def evidence(self) -> Tuple[str, ...]:
         pointer = self._ref.pointer
-        return tuple(decode(lib.mmgr_probe_result_evidence(pointer, index)) or ""
-                     for index in range(lib.mmgr_probe_result_evidence_count(pointer)))
+        return tuple(
+            decode(lib.mmgr_probe_result_evidence(pointer, index)) or ""
+            for index in range(lib.mmgr_probe_result_evidence_count(pointer)))
 
     @property
     def bytes_read(self) -> int:
@@ -205,7 +199,6 @@ class ProbeResult(Mapping):
 
 class Prober(Service):
     """Identification by rules that are data; a host may add its own."""
-
     def __init__(self, rules_folder: Any = None) -> None:
         wanted = options(_structs.mmgr_prober_options,
                          rules_folder=encode_path(rules_folder, "rules_folder"))
@@ -223,13 +216,17 @@ class Prober(Service):
         """Add the rules of a text in rule-file form, before anything was identified."""
         self._call(lib.mmgr_prober_add_rules, encode(name, "name"), encode(text, "text"))
 
-    def probe(self, path: Any, *, overrides: Union[None, str, dict] = None,
+    def probe(self,
+              path: Any,
+              *,
+              overrides: Union[None, str, dict] = None,
               allow_unknown: bool = False) -> ProbeResult:
         """Identify a file or folder from headers and configs. UnidentifiedError, ..."""
-        wanted = options(_structs.mmgr_probe_options, overrides=encode_json(overrides, "overrides"),
+        wanted = options(_structs.mmgr_probe_options,
+                         overrides=encode_json(overrides, "overrides"),
                          flags=CONSTANTS["MMGR_PROBE_ALLOW_UNKNOWN"] if allow_unknown else 0)
-        return ProbeResult(self._get(lib.mmgr_probe_path, encode_path(path, "path"),
-                                     byref(wanted)).value)
+        return ProbeResult(
+            self._get(lib.mmgr_probe_path, encode_path(path, "path"), byref(wanted)).value)
 
 
 def probe(path: Any, **wanted: Any) -> ProbeResult:

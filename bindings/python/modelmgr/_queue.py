@@ -12,17 +12,8 @@ from ._api import CONSTANTS
 from ._config import Config
 from ._events import EventStream, event_mask
 from ._handle import Core, Ref, Service, wait_in_slices
-from ._library import (
-    UNKNOWN_SIZE,
-    check,
-    decode,
-    encode,
-    encode_path,
-    error_object,
-    lib,
-    options,
-    out,
-     take_text)
+from ._library import (UNKNOWN_SIZE, check, decode, encode, encode_path, error_object, lib, options,
+                       out, take_text)
 
 TERMINAL = ("completed", "error", "cancelled")
 
@@ -40,19 +31,19 @@ class DownloadPart:
 
 class Download:
     """A job of the download queue."""
-
     def __init__(self, queue: "DownloadQueue", pointer: Optional[int]) -> None:
         self._queue = queue
         self._ref = Ref(pointer, lib.mmgr_download_unref)
 
     def _number(self, name: str) -> int:
         return lib.mmgr_download_number(self._ref.pointer,
-     CONSTANTS["MMGR_DOWNLOAD_NUMBER_" + name])
+                                        CONSTANTS["MMGR_DOWNLOAD_NUMBER_" + name])
 
     def _text(self, name: str) -> Optional[str]:
         given = out()
-        check(lib.mmgr_download_text(self._ref.pointer,
-              CONSTANTS["MMGR_DOWNLOAD_TEXT_" + name], given))
+        check(
+            lib.mmgr_download_text(self._ref.pointer, CONSTANTS["MMGR_DOWNLOAD_TEXT_" + name],
+                                   given))
         return take_text(given)
 
     @property
@@ -102,8 +93,9 @@ class Download:
     @property
     def part_sha256(self) -> Tuple[Optional[str], ...]:
         pointer = self._ref.pointer
-        return tuple(decode(lib.mmgr_download_part_sha256(pointer, index))
-                     for index in range(self._number("PARTS")))
+        return tuple(
+            decode(lib.mmgr_download_part_sha256(pointer, index))
+            for index in range(self._number("PARTS")))
 
     @property
     def error(self) -> Optional[_errors.ModelManagerError]:
@@ -155,21 +147,18 @@ class Download:
 
 class DownloadQueue(Service):
     """Jobs that bring files from URLs or local paths to their place, resumably and verified."""
-
-    def __init__(
-    self,
-    config: Optional[Config] = None,
-    *,
-    max_parallel: int = 0,
-    max_retries: int = 0,
-     quiet: bool = False) -> None:
+    def __init__(self,
+                 config: Optional[Config] = None,
+                 *,
+                 max_parallel: int = 0,
+                 max_retries: int = 0,
+                 quiet: bool = False) -> None:
         """Open a queue on its own; a manager has one already (Manager.queue)."""
-        wanted = options(
-    _structs.mmgr_queue_options,
-    config=config._ref.pointer if config else None,
-    max_parallel=max_parallel,
-    max_retries=max_retries,
-     flags=CONSTANTS["MMGR_QUEUE_QUIET"] if quiet else 0)
+        wanted = options(_structs.mmgr_queue_options,
+                         config=config._ref.pointer if config else None,
+                         max_parallel=max_parallel,
+                         max_retries=max_retries,
+                         flags=CONSTANTS["MMGR_QUEUE_QUIET"] if quiet else 0)
         given = out()
         check(lib.mmgr_queue_open(byref(wanted), given))
         self._config = config
@@ -210,38 +199,38 @@ class DownloadQueue(Service):
         return stream
 
     def submit(self,
-    source: Union[None,
-    str,
-    Any] = None,
-    destination: Any = None,
-    *,
-    filename: Optional[str] = None,
-    parts: Iterable[DownloadPart] = (),
-    token: Optional[str] = None,
-    sha256: Optional[str] = None,
-    size: int = 0,
-    priority: int = 0,
-    hold: bool = False,
-    preserve_partial: bool = False,
-    move: bool = False,
-    overwrite: bool = False,
-     label: Optional[str] = None) -> Download:
+               source: Union[None, str, Any] = None,
+               destination: Any = None,
+               *,
+               filename: Optional[str] = None,
+               parts: Iterable[DownloadPart] = (),
+               token: Optional[str] = None,
+               sha256: Optional[str] = None,
+               size: int = 0,
+               priority: int = 0,
+               hold: bool = False,
+               preserve_partial: bool = False,
+               move: bool = False,
+               overwrite: bool = False,
+               label: Optional[str] = None) -> Download:
         """Submit a job for one file (source) or several (parts)."""
         flags = 0
-        for wanted_flag, name in (
-    (hold, "HOLD"), (preserve_partial, "PRESERVE_PARTIAL"), (move, "MOVE"),
-                                  (overwrite, "OVERWRITE")):
+        for wanted_flag, name in ((hold, "HOLD"), (preserve_partial, "PRESERVE_PARTIAL"),
+                                  (move, "MOVE"), (overwrite, "OVERWRITE")):
             flags |= CONSTANTS["MMGR_DOWNLOAD_" + name] if wanted_flag else 0
         built = self._parts(parts)
         try:
-            wanted = options(
-    _structs.mmgr_download_options, flags=flags, source=encode_path(
-        source, "source"), destination=encode_path(
-            destination, "destination"), filename=encode(
-                filename, "filename"), parts=built, token=encode(
-                    token, "token"), sha256=encode(
-                        sha256, "sha256"), size=size, priority=priority, label=encode(
-                            label, "label"))
+            wanted = options(_structs.mmgr_download_options,
+                             flags=flags,
+                             source=encode_path(source, "source"),
+                             destination=encode_path(destination, "destination"),
+                             filename=encode(filename, "filename"),
+                             parts=built,
+                             token=encode(token, "token"),
+                             sha256=encode(sha256, "sha256"),
+                             size=size,
+                             priority=priority,
+                             label=encode(label, "label"))
             return Download(self, self._get(lib.mmgr_queue_submit, byref(wanted)).value)
         finally:
             lib.mmgr_parts_free(built)
@@ -256,12 +245,11 @@ class DownloadQueue(Service):
         try:
             for part in parts:
                 check(
-    lib.mmgr_parts_add(
-        built, encode(
-            part.source, "source"), encode(
-                part.path, "path"), UNKNOWN_SIZE if part.size is None else part.size, encode(
-                    part.sha256, "sha256"), encode(
-                        part.git_sha1, "git_sha1")))
+                    lib.mmgr_parts_add(built, encode(part.source, "source"),
+                                       encode(part.path, "path"),
+                                       UNKNOWN_SIZE if part.size is None else part.size,
+                                       encode(part.sha256, "sha256"),
+                                       encode(part.git_sha1, "git_sha1")))
         except BaseException:
             lib.mmgr_parts_free(built)
             raise
@@ -275,8 +263,10 @@ class DownloadQueue(Service):
         """All jobs in the order of submission, ended ones included until pruned."""
         found = self._get(lib.mmgr_queue_list)
         try:
-            return [Download(self, lib.mmgr_download_ref(lib.mmgr_download_list_at(found, index)))
-                    for index in range(lib.mmgr_download_list_count(found))]
+            return [
+                Download(self, lib.mmgr_download_ref(lib.mmgr_download_list_at(found, index)))
+                for index in range(lib.mmgr_download_list_count(found))
+            ]
         finally:
             lib.mmgr_download_list_free(found)
 
@@ -286,12 +276,8 @@ class DownloadQueue(Service):
     def join(self, timeout: Optional[float] = None) -> None:
         """Wait until every job that waits or runs has ended or is paused. modelmgr.TimeoutError."""
         with self._use() as pointer:
-            if not wait_in_slices(
-    self._core,
-    timeout,
-    lambda left: lib.mmgr_queue_join(
-        pointer,
-         left)):
+            if not wait_in_slices(self._core, timeout,
+                                  lambda left: lib.mmgr_queue_join(pointer, left)):
                 raise _errors.TimeoutError("downloads have not ended in time")
 
     def prune(self) -> None:

@@ -80,8 +80,8 @@ class Record(Mapping):
 
     def __repr__(self) -> str:
         return (
-    f"<Record {self._fields.get('key')} {self._fields.get('name')!r} "
-    f"{self._fields.get('base')}/{self._fields.get('type')}/{self._fields.get('format')}>")
+            f"<Record {self._fields.get('key')} {self._fields.get('name')!r} "
+            f"{self._fields.get('base')}/{self._fields.get('type')}/{self._fields.get('format')}>")
 
     @property
     def location(self) -> Optional[str]:
@@ -92,16 +92,21 @@ class Record(Mapping):
     def files(self) -> Tuple[ManifestFile, ...]:
         """The manifest. Records of a search have none; get the record by key."""
         pointer = self._ref.pointer
-        return tuple(self._file(pointer, index)
-                     for index in range(lib.mmgr_record_file_count(pointer)))
+        return tuple(
+            self._file(pointer, index) for index in range(lib.mmgr_record_file_count(pointer)))
 
     @staticmethod
     def _file(pointer: int, index: int) -> ManifestFile:
         flags = lib.mmgr_record_file_flags(pointer, index)
-        sha256, git_sha1, xxh3 = [decode(lib.mmgr_record_file_hash(pointer, index, algorithm))
-                                  for algorithm in (b"sha256", b"git-sha1", b"xxh3")]
+        sha256, git_sha1, xxh3 = [
+            decode(lib.mmgr_record_file_hash(pointer, index, algorithm))
+            for algorithm in (b"sha256", b"git-sha1", b"xxh3")
+        ]
         return ManifestFile(decode(lib.mmgr_record_file_path(pointer, index)) or "",
-                            lib.mmgr_record_file_size(pointer, index), sha256, git_sha1, xxh3,
+                            lib.mmgr_record_file_size(pointer, index),
+                            sha256,
+                            git_sha1,
+                            xxh3,
                             owned=bool(flags & CONSTANTS["MMGR_FILE_OWNED"]),
                             linked=bool(flags & CONSTANTS["MMGR_FILE_LINKED"]))
 

@@ -11,16 +11,18 @@ from ._library import (UNKNOWN_SIZE, check, constant_names, decode, encode, enco
                        take_json)
 
 KINDS = {
-    number: name for name, number in constant_names(
-        "MMGR_SOURCE_", skip=tuple(
-            n for n in CONSTANTS if n.startswith(
-                ("MMGR_SOURCE_PART_", "MMGR_SOURCE_TYPE_")))).items()}
+    number: name
+    for name, number in constant_names("MMGR_SOURCE_",
+                                       skip=tuple(n for n in CONSTANTS
+                                                  if n.startswith(("MMGR_SOURCE_PART_",
+                                                                   "MMGR_SOURCE_TYPE_")))).items()
+}
 
 
 class Source:
     """A parsed source string: kind is "local", "url", "huggingface" or "civitai"."""
 
-    __slots__ = ("_ref",)
+    __slots__ = ("_ref", )
 
     def __init__(self, text: str) -> None:
         given = out()
@@ -29,7 +31,7 @@ class Source:
 
     def _part(self, name: str) -> Optional[str]:
         return decode(lib.mmgr_source_part(self._ref.pointer,
-                      CONSTANTS["MMGR_SOURCE_PART_" + name]))
+                                           CONSTANTS["MMGR_SOURCE_PART_" + name]))
 
     @property
     def kind(self) -> str:
@@ -91,7 +93,7 @@ class RepoFile:
 class Metadata:
     """What a hub says of a repository."""
 
-    __slots__ = ("_ref",)
+    __slots__ = ("_ref", )
 
     def __init__(self, json: Any) -> None:
         """From the form of to_dict(), or the hub's own answer; dict or text."""
@@ -144,29 +146,33 @@ class Metadata:
     @property
     def tags(self) -> Tuple[str, ...]:
         pointer = self._ref.pointer
-        return tuple(decode(lib.mmgr_metadata_tag(pointer, index)) or ""
-                     for index in range(lib.mmgr_metadata_tag_count(pointer)))
+        return tuple(
+            decode(lib.mmgr_metadata_tag(pointer, index)) or ""
+            for index in range(lib.mmgr_metadata_tag_count(pointer)))
 
     @property
     def files(self) -> Tuple[RepoFile, ...]:
         pointer = self._ref.pointer
-        return tuple(self._file(pointer, index)
-                     for index in range(lib.mmgr_metadata_file_count(pointer)))
+        return tuple(
+            self._file(pointer, index) for index in range(lib.mmgr_metadata_file_count(pointer)))
 
     @staticmethod
     def _file(pointer: int, index: int) -> RepoFile:
         path, url, sha256, git_sha1 = [
-            decode(lib.mmgr_metadata_file_text(pointer, index,
-                                               CONSTANTS["MMGR_METADATA_FILE_" + name]))
-            for name in ("PATH", "URL", "SHA256", "GIT_SHA1")]
+            decode(
+                lib.mmgr_metadata_file_text(pointer, index,
+                                            CONSTANTS["MMGR_METADATA_FILE_" + name]))
+            for name in ("PATH", "URL", "SHA256", "GIT_SHA1")
+        ]
         size = lib.mmgr_metadata_file_size(pointer, index)
         return RepoFile(path or "", url, None if size == UNKNOWN_SIZE else size, sha256, git_sha1)
 
     def select(self, variant: Optional[str] = None, subfolder: Optional[str] = None) -> "Metadata":
         """The same metadata with only the files that make up the model."""
         given = out()
-        check(lib.mmgr_metadata_select(self._ref.pointer, encode(variant, "variant"),
-                                       encode(subfolder, "subfolder"), given))
+        check(
+            lib.mmgr_metadata_select(self._ref.pointer, encode(variant, "variant"),
+                                     encode(subfolder, "subfolder"), given))
         return Metadata._from_given(given.value)
 
     def to_dict(self) -> Dict[str, Any]:
@@ -177,10 +183,9 @@ class Metadata:
 
 class Hub(Service):
     """Access to the hubs (Manager.hub)."""
-
     def fetch(self, source: Union[str, Source], token: Optional[str] = None) -> Metadata:
         """Metadata of a repository. Blocks until the answer is there."""
         if not isinstance(source, Source):
             source = Source(source)
-        return Metadata._from_given(self._get(lib.mmgr_hub_fetch, source._ref.pointer,
-                                              encode(token, "token")).value)
+        return Metadata._from_given(
+            self._get(lib.mmgr_hub_fetch, source._ref.pointer, encode(token, "token")).value)

@@ -6,6 +6,7 @@ from ctypes import byref, c_char_p, c_int
 from typing import Any, Iterator, List, Optional, Sequence, Union
 
 from . import _structs
+from ._api import CONSTANTS
 from ._config import Config
 from ._handle import Core, Service
 from ._library import check, decode, encode, encode_json, encode_path, lib, options, out
@@ -20,10 +21,15 @@ class Records(List[Record]):
 
 class Store(Service):
     """Model records in a SQLite file. Safe from any thread; shared between processes."""
-
-    def __init__(self, path: Any = None, config: Optional[Config] = None) -> None:
+    def __init__(self,
+                 path: Any = None,
+                 config: Optional[Config] = None,
+                 *,
+                 read_only: bool = False) -> None:
         """Open a store on its own; a manager has one already (Manager.store)."""
-        wanted = options(_structs.mmgr_store_options, path=encode_path(path, "path"),
+        wanted = options(_structs.mmgr_store_options,
+                         path=encode_path(path, "path"),
+                         flags=CONSTANTS["MMGR_STORE_READ_ONLY"] if read_only else 0,
                          config=config._ref.pointer if config else None)
         given = out()
         check(lib.mmgr_store_open(byref(wanted), given))
@@ -61,14 +67,14 @@ class Store(Service):
 
     __getitem__ = get
 
-    def get_by_name(
-    self,
-    name: str,
-    base: Optional[str] = None,
-     type: Optional[str] = None) -> Record:
+    def get_by_name(self,
+                    name: str,
+                    base: Optional[str] = None,
+                    type: Optional[str] = None) -> Record:
         """The one record of that name. UnknownModelError, AmbiguousModelError."""
-        return Record._from_given(self._get(lib.mmgr_store_get_by_name, encode(name, "name"),
-                                            encode(base, "base"), encode(type, "type")).value)
+        return Record._from_given(
+            self._get(lib.mmgr_store_get_by_name, encode(name, "name"), encode(base, "base"),
+                      encode(type, "type")).value)
 
     def exists(self, key: str) -> bool:
         found = c_int()
@@ -92,29 +98,41 @@ class Store(Service):
         """Delete a record; files are not touched (Installer.remove() does that)."""
         self._call(lib.mmgr_store_delete, encode(key, "key"))
 
-    def search(self, *, name: Optional[str] = None, type: Optional[str] = None,
-               format: Optional[str] = None, base: Optional[str] = None, path: Any = None,
-               hash: Optional[str] = None, source: Optional[str] = None, tags: Sequence[str] = (),
-               sort: Optional[str] = None, limit: int = 0, offset: int = 0) -> Records:
+    def search(self,
+               *,
+               name: Optional[str] = None,
+               type: Optional[str] = None,
+               format: Optional[str] = None,
+               base: Optional[str] = None,
+               path: Any = None,
+               hash: Optional[str] = None,
+               source: Optional[str] = None,
+               tags: Sequence[str] = (),
+               sort: Optional[str] = None,
+               limit: int = 0,
+               offset: int = 0) -> Records:
         """Records for which all given conditions hold; all records without conditions."""
         if isinstance(tags, str):
             raise TypeError("tags must be a sequence of str")
-        wanted = options(
-    _structs.mmgr_search_options, tag_count=len(tags), name=encode(
-        name, "name"), type=encode(
-            type, "type"), format=encode(
-                format, "format"), base=encode(
-                    base, "base"), path=encode_path(
-                        path, "path"), hash=encode(
-                            hash, "hash"), source=encode(
-                                source, "source"), sort=encode(
-                                    sort, "sort"), limit=limit, offset=offset)
+        wanted = options(_structs.mmgr_search_options,
+                         tag_count=len(tags),
+                         name=encode(name, "name"),
+                         type=encode(type, "type"),
+                         format=encode(format, "format"),
+                         base=encode(base, "base"),
+                         path=encode_path(path, "path"),
+                         hash=encode(hash, "hash"),
+                         source=encode(source, "source"),
+                         sort=encode(sort, "sort"),
+                         limit=limit,
+                         offset=offset)
         if tags:
             wanted.tags = (c_char_p * len(tags))(*[encode(tag, "tags") for tag in tags])
         found = self._get(lib.mmgr_store_search, byref(wanted))
         try:
-            records = Records(Record._from_lent(lib.mmgr_record_list_at(found, index))
-                              for index in range(lib.mmgr_record_list_count(found)))
+            records = Records(
+                Record._from_lent(lib.mmgr_record_list_at(found, index))
+                for index in range(lib.mmgr_record_list_count(found)))
             records.total = lib.mmgr_record_list_total(found)
             return records
         finally:

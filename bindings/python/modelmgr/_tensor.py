@@ -15,19 +15,30 @@ from ._library import check, decode, encode, encode_path, lib, out
 ORDER = "<" if sys.byteorder == "little" else ">"
 # Array-interface type of each element type, and the ml_dtypes type of those that NumPy has not.
 ELEMENTS = {
-    "BOOL": ("|b1", None), "U8": ("|u1", None), "I8": ("|i1", None),
-    "I16": ("i2", None), "U16": ("u2", None), "F16": ("f2", None), "BF16": ("u2", "bfloat16"),
-    "I32": ("i4", None), "U32": ("u4", None), "F32": ("f4", None), "C64": ("c8", None),
-    "F64": ("f8", None), "I64": ("i8", None), "U64": ("u8", None),
-    "F8_E4M3": ("|u1", "float8_e4m3fn"), "F8_E5M2": ("|u1", "float8_e5m2"),
-    "F8_E8M0": ("|u1", "float8_e8m0fnu"), "F8_E4M3FNUZ": ("|u1", "float8_e4m3fnuz"),
+    "BOOL": ("|b1", None),
+    "U8": ("|u1", None),
+    "I8": ("|i1", None),
+    "I16": ("i2", None),
+    "U16": ("u2", None),
+    "F16": ("f2", None),
+    "BF16": ("u2", "bfloat16"),
+    "I32": ("i4", None),
+    "U32": ("u4", None),
+    "F32": ("f4", None),
+    "C64": ("c8", None),
+    "F64": ("f8", None),
+    "I64": ("i8", None),
+    "U64": ("u8", None),
+    "F8_E4M3": ("|u1", "float8_e4m3fn"),
+    "F8_E5M2": ("|u1", "float8_e5m2"),
+    "F8_E8M0": ("|u1", "float8_e8m0fnu"),
+    "F8_E4M3FNUZ": ("|u1", "float8_e4m3fnuz"),
     "F8_E5M2FNUZ": ("|u1", "float8_e5m2fnuz"),
 }
 
 
 class DeviceMemory:
     """Ties tensors on a device to the lock under which they are there."""
-
     def __init__(self, lock: Core, device: int) -> None:
         self.lock = lock
         self.device = device
@@ -83,7 +94,7 @@ class Tensor:
         kind = ELEMENTS.get(self.dtype)
         shape, strides = self.shape, None
         if kind is None:
-            typestr, shape = "|u1", (self.nbytes,)
+            typestr, shape = "|u1", (self.nbytes, )
         else:
             typestr = kind[0] if kind[0][0] == "|" else ORDER + kind[0]
             size = int(typestr[2:])
@@ -91,8 +102,13 @@ class Tensor:
         if not self.nbytes or self._device is not None:
             data: Any = self.memoryview()
             return {"version": 3, "typestr": typestr, "shape": shape, "data": data, "offset": 0}
-        return {"version": 3, "typestr": typestr, "shape": shape, "strides": strides,
-                "data": (self._address, True)}
+        return {
+            "version": 3,
+            "typestr": typestr,
+            "shape": shape,
+            "strides": strides,
+            "data": (self._address, True)
+        }
 
     def numpy(self) -> Any:
         """NumPy array over the tensor's memory (a copy for tensors on a device)."""
@@ -120,7 +136,6 @@ class Tensor:
 
 class TensorSet(Mapping):
     """Tensors by name, in the order of their file."""
-
     def __init__(self, keep: Any, pointer: int, device: Optional[DeviceMemory] = None) -> None:
         self._keep = keep
         self._pointer = pointer
@@ -147,10 +162,8 @@ class TensorSet(Mapping):
     def _name(self, index: int) -> str:
         with self._use() as pointer:
             found = lib.mmgr_tensor_set_at(pointer, index)
-            return decode(
-    ctypes.cast(
-        found, ctypes.POINTER(
-            _structs.mmgr_tensor)).contents.name) or ""
+            return decode(ctypes.cast(found, ctypes.POINTER(
+                _structs.mmgr_tensor)).contents.name) or ""
 
     def __iter__(self) -> Iterator[str]:
         return (self._name(index) for index in range(len(self)))
@@ -187,11 +200,14 @@ class TensorSet(Mapping):
         return f"<TensorSet of {len(self)} tensors, {self.nbytes} bytes on {self.device}>"
 
 
-def read_tensors(path: Any, *, component: Optional[str] = None,
+def read_tensors(path: Any,
+                 *,
+                 component: Optional[str] = None,
                  variant: Optional[str] = None) -> TensorSet:
     """Load the tensors of a file, folder or index into RAM, outside of any cache."""
     given = out()
-    check(lib.mmgr_tensor_set_read(encode_path(path, "path"), encode(component, "component"),
-                                   encode(variant, "variant"), given))
+    check(
+        lib.mmgr_tensor_set_read(encode_path(path, "path"), encode(component, "component"),
+                                 encode(variant, "variant"), given))
     ref = Ref(given.value, lib.mmgr_tensor_set_unref)
     return TensorSet(ref, ref.pointer)
