@@ -78,7 +78,7 @@ SPOIL(crumbs)
 SPOIL(flipped_bit)
 {
     (void)fake, (void)request;
-    other_content[777] ^= 1;
+    other_content[777] = fake->content[777] ^ 1;
     reply->body = other_content + (reply->body - fake->content);
 }
 
