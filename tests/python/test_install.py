@@ -239,6 +239,36 @@ def test_hub_metadata(manager, hub):
         manager.hub.fetch("acme/nobody")
 
 
+class Fetcher:
+    """Another site, in Python."""
+    def __init__(self, answer):
+        self.answer, self.asked = answer, []
+
+    def accepts(self, source):
+        return source.repo == "other/site"
+
+    def fetch(self, source, token):
+        self.asked.append((str(source.repo), token))
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def test_a_fetcher_in_python(manager, hub):
+    answer = manager.hub.fetch("acme/tiny-sd").to_dict()
+    fetcher = Fetcher({**answer, "id": "other/site"})
+    manager.hub.add_fetcher("other", fetcher)
+    assert manager.hub.fetch("other/site", token="t0ken").id == "other/site"
+    assert fetcher.asked == [("other/site", "t0ken")]
+    assert manager.hub.fetch("acme/tiny-sd").id == "acme/tiny-sd"
+    for failure, kind in ((ValueError("broken"), modelmgr.PluginError),
+                          (modelmgr.RepoNotFoundError("gone"), modelmgr.RepoNotFoundError)):
+        fetcher.answer = failure
+        with pytest.raises(kind) as caught:
+            manager.hub.fetch("other/site")
+        assert caught.value.__cause__ is failure
+
+
 def test_offline(tmp_path, hub, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with modelmgr.Manager(tmp_path / "offline") as manager:

@@ -229,16 +229,16 @@ def test_clashes_and_wrong_loaders():
 
 
 def test_registered_loaders_are_given_back(tmp_path):
-    from modelmgr import _load
-    before = len(_load._lent)
+    from modelmgr import _lend
+    before = len(_lend.lent)
     registry = modelmgr.LoaderRegistry()
     registry.add("sd-1", "lora", "lycoris", lambda request: "x")
-    assert len(_load._lent) == before + 1
+    assert len(_lend.lent) == before + 1
     manager = modelmgr.Manager(tmp_path / "root", registry=registry)
     del registry
     gc.collect()
-    assert len(_load._lent) == before + 1  # the manager holds it
+    assert len(_lend.lent) == before + 1  # the manager holds it
     manager.close()
     del manager
     gc.collect()
-    assert len(_load._lent) == before
+    assert len(_lend.lent) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
 import threading
 import weakref
 from ctypes import byref, c_uint64
@@ -12,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from . import _errors, _structs
-from ._api import USER_FREE_FN
 from ._handle import Core, Ref, Service
-from ._library import (ERROR_NUMBERS, check, constant_names, decode, encode, encode_json, lib,
-                       options, out)
+from ._lend import failed, forget_failure, function_type, give_back, lend, lent, raise_with_cause
+from ._library import (check, constant_names, decode, encode, encode_json, lib, options, out)
 from ._record import Record
 from ._tensor import DeviceMemory, TensorSet
 
@@ -55,45 +53,22 @@ class LoadRequest:
     variant: Optional[str]
 
 
-# What Python lent to the library, by the number that stands for it there.
-_lent: Dict[int, Any] = {}
-_numbers = itertools.count(1)
-_failure = threading.local()
-
-
-def _lend(thing: Any) -> int:
-    number = next(_numbers)
-    _lent[number] = thing
-    return number
-
-
-# These functions are made once: one that is running must not be freed,
-# and lives as long as the module.
-@USER_FREE_FN
-def _give_back(number):
-    _lent.pop(number, None)
-
-
 def _request(pointer: int) -> LoadRequest:
     asked = ctypes.cast(pointer, ctypes.POINTER(_structs.mmgr_load_request)).contents
     return LoadRequest(Record._from_lent(asked.record),
                        decode(asked.path) or "", decode(asked.submodel), decode(asked.variant))
 
 
-def _function_type(struct: Any, member: str) -> Any:
-    return dict(struct._fields_)[member]
-
-
-_LOAD_FN = _function_type(_structs.mmgr_loader_ops, "load")
-_ESTIMATE_FN = _function_type(_structs.mmgr_loader_ops, "estimate")
-_OBJECT_FREE_FN = _function_type(_structs.mmgr_load_result, "object_free")
-_free_object = _OBJECT_FREE_FN(lambda number: _lent.pop(number, None) and None)
+_LOAD_FN = function_type(_structs.mmgr_loader_ops, "load")
+_ESTIMATE_FN = function_type(_structs.mmgr_loader_ops, "estimate")
+_OBJECT_FREE_FN = function_type(_structs.mmgr_load_result, "object_free")
+_free_object = _OBJECT_FREE_FN(lambda number: lent.pop(number, None) and None)
 
 
 @_LOAD_FN
 def _load(number, request, result):
     try:
-        loader = _lent[number]
+        loader = lent[number]
         made = getattr(loader, "load", loader)(_request(request))
         answer = ctypes.cast(result, ctypes.POINTER(_structs.mmgr_load_result)).contents
         if isinstance(made, TensorSet):
@@ -104,18 +79,17 @@ def _load(number, request, result):
         else:
             answer.object_free = _free_object
             answer.bytes = int(getattr(made, "nbytes", 0))
-            answer.object = _lend(made)
+            answer.object = lend(made)
         return 0
     except BaseException as error:
         # An exception that leaves a callback is lost, and the result garbage.
-        _failure.exception = error
-        return ERROR_NUMBERS["plugin"]
+        return failed(error)
 
 
 @_ESTIMATE_FN
 def _estimate(number, request):
     try:
-        return int(_lent[number].estimate(_request(request)))
+        return int(lent[number].estimate(_request(request)))
     except BaseException:
         return 0  # unknown
 
@@ -147,13 +121,13 @@ class LoaderRegistry:
             encode(text, what)
             for text, what in ((base, "base"), (type, "type"), (format, "format"))
         ]
-        number = _lend(loader)
+        number = lend(loader)
         try:
             check(
                 lib.mmgr_loader_registry_add(self._ref.pointer, *texts, byref(ops), number,
-                                             _give_back))
+                                             give_back))
         except BaseException:
-            _lent.pop(number, None)
+            lent.pop(number, None)
             raise
 
 
@@ -201,7 +175,7 @@ class Loaded:
         """What a loader written in Python returned; None for tensors."""
         with self._life.core.use() as pointer:
             number = lib.mmgr_loaded_object(pointer)
-            return _lent.get(number) if number else None
+            return lent.get(number) if number else None
 
     @property
     def tensors(self) -> TensorSet:
@@ -289,18 +263,13 @@ class LoadService(Service):
 
     def _loading(self, function: Any, *arguments: Any, getter: Any = None) -> Loaded:
         given = out()
-        _failure.exception = None
+        forget_failure()
         with self._core.use() as core:
             pointer = (getter or self._getter or (lambda same: same))(core)
             try:
                 check(function(pointer, *arguments, given))
-            except _errors.PluginError as error:
-                cause = getattr(_failure, "exception", None)
-                if cause is not None and not isinstance(cause, Exception):
-                    raise cause
-                raise error from cause
-            finally:
-                _failure.exception = None
+            except _errors.ModelManagerError as error:
+                raise_with_cause(error)
             loaded = Loaded(self._core, given.value)
         self._loaded.add(loaded)
         return loaded

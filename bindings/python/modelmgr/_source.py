@@ -2,13 +2,17 @@
 """Source strings, and what hubs say of a repository."""
 from __future__ import annotations
 
+from ctypes import byref
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple, Union
 
+from . import _structs
 from ._api import CONSTANTS
+from ._errors import ModelManagerError
 from ._handle import Ref, Service
-from ._library import (UNKNOWN_SIZE, check, constant_names, decode, encode, encode_json, lib, out,
-                       take_json)
+from ._lend import failed, forget_failure, function_type, give_back, lend, lent, raise_with_cause
+from ._library import (UNKNOWN_SIZE, check, constant_names, decode, encode, encode_json, lib,
+                       options, out, take_json)
 
 KINDS = {
     number: name
@@ -28,6 +32,12 @@ class Source:
         given = out()
         check(lib.mmgr_source_parse(encode(text, "source"), given))
         self._ref = Ref(given.value, lib.mmgr_source_unref)
+
+    @classmethod
+    def _from_lent(cls, pointer: int) -> "Source":
+        self = cls.__new__(cls)
+        self._ref = Ref(lib.mmgr_source_ref(pointer), lib.mmgr_source_unref)
+        return self
 
     def _part(self, name: str) -> Optional[str]:
         return decode(lib.mmgr_source_part(self._ref.pointer,
@@ -181,11 +191,58 @@ class Metadata:
         return take_json(given)
 
 
+_ACCEPTS_FN = function_type(_structs.mmgr_fetcher_ops, "accepts")
+_FETCH_FN = function_type(_structs.mmgr_fetcher_ops, "fetch")
+
+
+@_ACCEPTS_FN
+def _accepts(number, source):
+    try:
+        return 1 if lent[number][0].accepts(Source._from_lent(source)) else 0
+    except BaseException as error:
+        failed(error)
+        return 0
+
+
+@_FETCH_FN
+def _fetch(number, source, token, result):
+    try:
+        made = lent[number][0].fetch(Source._from_lent(source), decode(token))
+        if not isinstance(made, Metadata):
+            made = Metadata(made)
+        result[0] = lib.mmgr_metadata_ref(made._ref.pointer)
+        return 0
+    except BaseException as error:
+        return failed(error)
+
+
 class Hub(Service):
     """Access to the hubs (Manager.hub)."""
+    def add_fetcher(self, name: str, fetcher: Any) -> None:
+        """Add access to another site; it is asked before the built-in ones.
+
+        fetcher has accepts(source) -> bool, without I/O, and fetch(source, token) -> Metadata, or what
+        Metadata() takes.
+        """
+        ops = options(_structs.mmgr_fetcher_ops,
+                      api_version=1,
+                      name=encode(name, "name"),
+                      accepts=_accepts,
+                      fetch=_fetch)
+        number = lend((fetcher, ops))  # ops holds the name, which may not have been copied
+        try:
+            self._call(lib.mmgr_hub_add_fetcher, byref(ops), number, give_back)
+        except BaseException:
+            lent.pop(number, None)
+            raise
+
     def fetch(self, source: Union[str, Source], token: Optional[str] = None) -> Metadata:
         """Metadata of a repository. Blocks until the answer is there."""
         if not isinstance(source, Source):
             source = Source(source)
-        return Metadata._from_given(
-            self._get(lib.mmgr_hub_fetch, source._ref.pointer, encode(token, "token")).value)
+        forget_failure()
+        try:
+            return Metadata._from_given(
+                self._get(lib.mmgr_hub_fetch, source._ref.pointer, encode(token, "token")).value)
+        except ModelManagerError as error:
+            raise_with_cause(error)
