@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Records from and to JSON. Members that this release does not know are carried as raw text: no number
  * type of ours can round them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -58,21 +59,30 @@ static const char *kind_name(enum mmgr__jscan_kind kind)
     }
 }
 
+/* The document as a whole is wrong: no field to name, but the key where it is known. */
+static enum mmgr_result bad_document(const struct mmgr_record *draft, const char *why)
+{
+    const char *key = draft->text[MMGR_FIELD_KEY];
+
+    mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: %s", key != NULL ? key : "record", why);
+    if (key != NULL)
+        mmgr__error_set_subject(key);
+    return MMGR_ERR_INVALID_CONFIG;
+}
+
 static enum mmgr_result bad_json(const struct mmgr_record *draft, const char *field,
                                  const struct mmgr__jscan *scan)
 {
-    const char *problem = scan->problem != NULL ? scan->problem : "unexpected end";
-    enum mmgr_result result = mmgr__record_bad(draft, field != NULL ? field : "(record)",
-                                               "is not valid JSON at byte %zu: %s", scan->at, problem);
+    char why[256];
 
-    if (field == NULL) {
-        const char *key = draft->text[MMGR_FIELD_KEY];
-
-        result = mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: not a valid JSON object at byte %zu: %s",
-                            key != NULL ? key : "record", scan->at, problem);
-    }
+    snprintf(why, sizeof why, "is not valid JSON at byte %zu: %s", scan->at,
+             scan->problem != NULL ? scan->problem : "unexpected end");
+    if (field != NULL)
+        mmgr__record_bad(draft, field, "%s", why);
+    else
+        bad_document(draft, why);
     mmgr__error_set_offset(scan->at);
-    return result;
+    return MMGR_ERR_INVALID_CONFIG;
 }
 
 static enum mmgr_result read_text(struct mmgr_record *draft, const struct mmgr__field *field,
@@ -354,19 +364,21 @@ enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *j
     struct mmgr__jscan scan;
     enum mmgr_result result = MMGR_OK;
     enum mmgr__jscan_kind kind;
+    char why[64];
 
     if (length > DOCUMENT_MAX)
-        return mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model record: JSON is longer than %zu bytes",
-                          DOCUMENT_MAX);
+        return bad_document(draft, "its JSON is longer than 32 MiB");
     if (!mmgr__utf8_valid(json, length))
-        return mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model record: JSON is not valid UTF-8");
+        return bad_document(draft, "its JSON is not valid UTF-8");
     mmgr__jscan_init(&scan, json, length);
     kind = mmgr__jscan_next(&scan);
     if (kind == MMGR__JSCAN_ERROR || kind == MMGR__JSCAN_END)
         return bad_json(draft, NULL, &scan);
-    if (kind != MMGR__JSCAN_OBJECT)
-        return mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model record: must be a JSON object, not %s",
-                          kind == MMGR__JSCAN_NULL ? "null" : kind_name(kind));
+    if (kind != MMGR__JSCAN_OBJECT) {
+        snprintf(why, sizeof why, "must be a JSON object, not %s",
+                 kind == MMGR__JSCAN_NULL ? "null" : kind_name(kind));
+        return bad_document(draft, why);
+    }
     while (result == MMGR_OK && (kind = mmgr__jscan_next(&scan)) == MMGR__JSCAN_KEY)
         result = read_member(draft, &scan, &unknown, touched);
     if (result == MMGR_OK && (kind != MMGR__JSCAN_OBJECT_END || mmgr__jscan_next(&scan) != MMGR__JSCAN_END))

@@ -3,7 +3,8 @@
 #include "base/error.h"
 #include "store/store.h"
 
-static enum mmgr_result empty_open(const char *path, const struct mmgr__store_place *place, void **self)
+static enum mmgr_result empty_open(const char *path, const struct mmgr__store_place *place, int read_only,
+                                   void **self)
 {
     return MMGR_OK;
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* SQLite back end: the function table. One connection writes; readers take one of a small pool, so that a
  * reader waits neither for a commit nor, until four are busy, for another reader. */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
+#include "base/path.h"
 #include "store/sqlite_db.h"
 
 #define READERS_MAX 4
@@ -11,7 +15,8 @@
 struct sqlite_store {
     char *path;
     struct mmgr__store_place place;
-    struct mmgr__db *writer;
+    struct mmgr__db *writer; /* NULL when the store is only read */
+    enum mmgr__db_mode read_mode;
     pthread_mutex_t lock; /* of the pool; a leaf, never held while SQL runs */
     pthread_cond_t freed;
     struct mmgr__db *idle;
@@ -36,35 +41,6 @@ static void sqlite_close(void *self)
     mmgr__free(store);
 }
 
-static enum mmgr_result sqlite_open(const char *path, const struct mmgr__store_place *place, void **self)
-{
-    struct sqlite_store *store;
-    int missing = 0;
-    enum mmgr_result result;
-
-    if (!sqlite3_threadsafe())
-        return mmgr__fail(MMGR_ERR_UNSUPPORTED, "this SQLite was built without threads");
-    result = mmgr__db_peek(path, &missing);
-    if (result != MMGR_OK)
-        return result;
-    store = mmgr__alloc0(1, sizeof *store);
-    if (store == NULL)
-        return mmgr__oom();
-    pthread_mutex_init(&store->lock, NULL);
-    mmgr__cond_init(&store->freed);
-    store->place = *place;
-    store->path = mmgr__strdup(path);
-    result = store->path != NULL ? mmgr__db_open(store->path, missing, 0, &store->writer) : mmgr__oom();
-    if (result == MMGR_OK)
-        result = mmgr__db_prepare_schema(store->writer);
-    if (result != MMGR_OK) {
-        sqlite_close(store);
-        return result;
-    }
-    *self = store;
-    return MMGR_OK;
-}
-
 static const char *sqlite_version(const void *self)
 {
     return MMGR__DB_SCHEMA_TEXT;
@@ -85,7 +61,7 @@ static enum mmgr_result take_reader(struct sqlite_store *store, struct mmgr__db 
     }
     store->readers++;
     pthread_mutex_unlock(&store->lock);
-    result = mmgr__db_open(store->path, 0, 1, db);
+    result = mmgr__db_open(store->path, store->read_mode, db);
     if (result != MMGR_OK) {
         pthread_mutex_lock(&store->lock);
         store->readers--;
@@ -102,6 +78,80 @@ static void give_reader(struct sqlite_store *store, struct mmgr__db *db)
     store->idle = db;
     pthread_cond_signal(&store->freed);
     pthread_mutex_unlock(&store->lock);
+}
+
+static int may_write(const char *path)
+{
+    return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
+}
+
+/* A store that this user cannot write to is read without touching anything, unless a log beside it says that
+ * somebody is at work or has not finished. */
+static enum mmgr__db_mode choose_read_mode(const char *path)
+{
+    char *folder = mmgr__path_dirname(path), *log = mmgr__printf("%s-wal", path);
+    enum mmgr__db_mode mode = MMGR__DB_READ;
+    struct stat st;
+
+    if (folder != NULL && log != NULL && (!may_write(path) || !may_write(folder)) &&
+        (mmgr__io_stat(AT_FDCWD, log, &st, 1) != 0 || st.st_size == 0))
+        mode = MMGR__DB_FROZEN;
+    mmgr__free(folder);
+    mmgr__free(log);
+    return mode;
+}
+
+static enum mmgr_result open_reader(struct sqlite_store *store)
+{
+    struct mmgr__db *db;
+    enum mmgr_result result;
+
+    store->read_mode = choose_read_mode(store->path);
+    result = take_reader(store, &db);
+    if (result != MMGR_OK)
+        return result;
+    result = mmgr__db_check_schema(db);
+    give_reader(store, db);
+    return result;
+}
+
+static enum mmgr_result open_writer(struct sqlite_store *store, int missing)
+{
+    enum mmgr_result result =
+        mmgr__db_open(store->path, missing ? MMGR__DB_CREATE : MMGR__DB_WRITE, &store->writer);
+
+    return result == MMGR_OK ? mmgr__db_prepare_schema(store->writer) : result;
+}
+
+static enum mmgr_result sqlite_open(const char *path, const struct mmgr__store_place *place, int read_only,
+                                    void **self)
+{
+    struct sqlite_store *store;
+    int missing = 0;
+    enum mmgr_result result;
+
+    if (!sqlite3_threadsafe())
+        return mmgr__fail(MMGR_ERR_UNSUPPORTED, "this SQLite was built without threads");
+    result = mmgr__db_peek(path, &missing);
+    if (result != MMGR_OK)
+        return result;
+    store = mmgr__alloc0(1, sizeof *store);
+    if (store == NULL)
+        return mmgr__oom();
+    pthread_mutex_init(&store->lock, NULL);
+    mmgr__cond_init(&store->freed);
+    store->place = *place;
+    store->path = mmgr__strdup(path);
+    if (store->path == NULL)
+        result = mmgr__oom();
+    else
+        result = read_only ? open_reader(store) : open_writer(store, missing);
+    if (result != MMGR_OK) {
+        sqlite_close(store);
+        return result;
+    }
+    *self = store;
+    return MMGR_OK;
 }
 
 /* NULL for the columns that are not set. */

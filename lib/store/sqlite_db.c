@@ -76,14 +76,33 @@ static enum mmgr_result code_of(int rc, int os_errno)
     }
 }
 
+/* errno of a failed call. SQLite forgets it when a commit fails; its file objects do not. */
+static int errno_of(const struct mmgr__db *db, int rc)
+{
+    static const int files[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
+    int os_errno = 0;
+
+    if ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN)
+        return 0;
+    os_errno = sqlite3_system_errno(db->db);
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && os_errno == 0; i++) {
+        sqlite3_file *file = NULL;
+
+        if (sqlite3_file_control(db->db, "main", files[i], &file) == SQLITE_OK && file != NULL &&
+            file->pMethods != NULL)
+            file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &os_errno);
+    }
+    return os_errno;
+}
+
 enum mmgr_result mmgr__db_fail(const struct mmgr__db *db, int rc, const char *doing)
 {
-    int reports = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
-    int os_errno = reports ? sqlite3_system_errno(db->db) : 0;
+    int os_errno = errno_of(db, rc);
     enum mmgr_result code = code_of(rc, os_errno);
 
-    mmgr__fail(code, "cannot %s the record store %s: %s%s%s", doing, db->path, sqlite3_errmsg(db->db),
-               os_errno != 0 ? ": " : "", os_errno != 0 ? strerror(os_errno) : "");
+    mmgr__fail(code, "cannot %s the record store %s: %s (SQLite %d)%s%s", doing, db->path,
+               sqlite3_errmsg(db->db), rc, os_errno != 0 ? ": " : "",
+               os_errno != 0 ? strerror(os_errno) : "");
     mmgr__error_set_subject(db->path);
     mmgr__error_set_errno(os_errno);
     return code;
@@ -126,9 +145,40 @@ static int configure(struct mmgr__db *db, int read_only)
     return rc;
 }
 
-enum mmgr_result mmgr__db_open(const char *path, int create, int read_only, struct mmgr__db **db)
+/* As a URI, in which %, ? and # have a meaning. */
+static char *frozen_uri(const char *path)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
+    struct mmgr__buf uri = {0};
+
+    mmgr__buf_puts(&uri, "file:");
+    for (; *path != '\0'; path++) {
+        if (*path == '%' || *path == '?' || *path == '#')
+            mmgr__buf_printf(&uri, "%%%02x", (unsigned)*path);
+        else
+            mmgr__buf_append(&uri, path, 1);
+    }
+    mmgr__buf_puts(&uri, "?immutable=1");
+    return mmgr__buf_take(&uri);
+}
+
+static int open_file(const char *path, enum mmgr__db_mode mode, sqlite3 **db)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    char *uri;
+    int rc;
+
+    if (mode != MMGR__DB_FROZEN)
+        return sqlite3_open_v2(path, db, flags | (mode == MMGR__DB_CREATE ? SQLITE_OPEN_CREATE : 0), NULL);
+    uri = frozen_uri(path);
+    if (uri == NULL)
+        return SQLITE_NOMEM;
+    rc = sqlite3_open_v2(uri, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
+    mmgr__free(uri);
+    return rc;
+}
+
+enum mmgr_result mmgr__db_open(const char *path, enum mmgr__db_mode mode, struct mmgr__db **db)
+{
     struct mmgr__db *made = mmgr__alloc0(1, sizeof *made);
     enum mmgr_result result;
     int rc;
@@ -136,15 +186,15 @@ enum mmgr_result mmgr__db_open(const char *path, int create, int read_only, stru
     if (made == NULL)
         return mmgr__oom();
     made->path = path;
-    rc = sqlite3_open_v2(path, &made->db, flags, NULL);
+    rc = open_file(path, mode, &made->db);
     if (made->db == NULL) {
         mmgr__free(made);
         return mmgr__oom();
     }
-    if (rc == SQLITE_OK && sqlite3_db_readonly(made->db, "main") == 1)
+    if (rc == SQLITE_OK && mode >= MMGR__DB_WRITE && sqlite3_db_readonly(made->db, "main") == 1)
         rc = SQLITE_READONLY;
     if (rc == SQLITE_OK)
-        rc = configure(made, read_only);
+        rc = configure(made, mode < MMGR__DB_WRITE);
     if (rc == SQLITE_OK) {
         *db = made;
         return MMGR_OK;

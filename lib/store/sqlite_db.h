@@ -25,8 +25,14 @@ struct mmgr__db {
     struct mmgr__db *next; /* in the list of idle readers */
 };
 
-/* Open and set up a connection; create: make the file when it is missing. */
-enum mmgr_result mmgr__db_open(const char *path, int create, int read_only, struct mmgr__db **db);
+enum mmgr__db_mode {
+    MMGR__DB_READ,   /* queries only */
+    MMGR__DB_FROZEN, /* queries only, of a file that nobody changes meanwhile: no locks, no files beside it */
+    MMGR__DB_WRITE,
+    MMGR__DB_CREATE  /* and make the file when it is missing */
+};
+/* Open and set up a connection. */
+enum mmgr_result mmgr__db_open(const char *path, enum mmgr__db_mode mode, struct mmgr__db **db);
 void mmgr__db_close(struct mmgr__db *db);
 
 /* Typed error of the connection's last failure, rc being its code. */
@@ -53,6 +59,8 @@ enum mmgr_result mmgr__db_end(struct mmgr__db *db, int write, enum mmgr_result r
 enum mmgr_result mmgr__db_peek(const char *path, int *missing);
 /* Create the schema where there is none, and check the one that is there. */
 enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db);
+/* Only check it. */
+enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db);
 #define MMGR__DB_SCHEMA_VERSION 1
 #define MMGR__DB_SCHEMA_TEXT "1"
 

@@ -197,6 +197,16 @@ static enum mmgr_result check_tables(struct mmgr__db *db)
     return result;
 }
 
+enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db)
+{
+    int empty = 0;
+    enum mmgr_result result = check_schema(db, &empty);
+
+    if (result == MMGR_OK && empty)
+        return mmgr__db_incompatible(db->path, "holds no records yet");
+    return result == MMGR_OK ? check_tables(db) : result;
+}
+
 enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db)
 {
     int empty = 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The public store: options, choice of the back end, edits, events. Knows no SQL. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -23,6 +25,7 @@ struct mmgr_store {
     mmgr_bus *bus;
     pthread_mutex_t write; /* one writer at a time; events leave in the order of their commits */
     atomic_int users;
+    int read_only;
     pid_t pid; /* SQLite's handles must not be used in a forked child */
 };
 
@@ -33,6 +36,15 @@ static enum mmgr_result check_store(const mmgr_store *store)
     if (store->pid != getpid())
         return mmgr__fail(MMGR_ERR_STATE, "the store was opened before fork(); open it again in this process");
     return MMGR_OK;
+}
+
+static enum mmgr_result check_writable(const mmgr_store *store)
+{
+    enum mmgr_result result = check_store(store);
+
+    if (result == MMGR_OK && store->read_only)
+        return mmgr__fail(MMGR_ERR_STATE, "the record store was opened to be read only");
+    return result;
 }
 
 static enum mmgr_result choose_backend(const char *path, const struct mmgr__store_ops **ops)
@@ -81,10 +93,19 @@ static void free_store(mmgr_store *store)
 static enum mmgr_result open_at(const char *path, mmgr_store *store)
 {
     enum mmgr_result result = choose_backend(path, &store->ops);
+    struct stat st;
+    int found;
 
-    if (result == MMGR_OK)
+    if (result == MMGR_OK && store->read_only) {
+        found = mmgr__io_stat(AT_FDCWD, path, &st, 1);
+        if (found == -ENOENT || found == -ENOTDIR || (found == 0 && S_ISREG(st.st_mode) && st.st_size == 0))
+            store->ops = &mmgr__store_empty;
+    } else if (result == MMGR_OK) {
         result = make_folder(path);
-    return result == MMGR_OK ? store->ops->open(path, &store->place, &store->self) : result;
+    }
+    if (result != MMGR_OK)
+        return result;
+    return store->ops->open(path, &store->place, store->read_only, &store->self);
 }
 
 enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_store **store)
@@ -99,7 +120,7 @@ enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_
     result = MMGR__IMPORT(given, options, bus);
     if (result != MMGR_OK)
         return result;
-    if (given.flags != 0)
+    if ((given.flags & ~MMGR_STORE_READ_ONLY) != 0)
         return mmgr__bad_argument("flags");
     if (given.path == NULL && given.config == NULL)
         return mmgr__bad_argument("path");
@@ -114,6 +135,7 @@ enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_
     pthread_mutex_init(&made->write, NULL);
     made->pid = getpid();
     made->bus = given.bus;
+    made->read_only = (given.flags & MMGR_STORE_READ_ONLY) != 0;
     if (given.config != NULL) {
         made->config = mmgr_config_ref(given.config);
         mmgr__config_freeze(made->config);
@@ -227,7 +249,7 @@ enum mmgr_result mmgr__store_add_full(mmgr_store *store, const mmgr_record *reco
     mmgr_record_builder *builder;
     mmgr_record *complete_record = NULL;
     int existed = 0;
-    enum mmgr_result result = check_store(store);
+    enum mmgr_result result = check_writable(store);
 
     if (result != MMGR_OK)
         return result;
@@ -290,7 +312,7 @@ enum mmgr_result mmgr_store_update(mmgr_store *store, const char *key, const cha
 {
     struct patch edit = {store, patch};
     mmgr_record *changed = NULL;
-    enum mmgr_result result = check_store(store);
+    enum mmgr_result result = check_writable(store);
 
     if (result != MMGR_OK)
         return result;
@@ -312,7 +334,7 @@ enum mmgr_result mmgr_store_update(mmgr_store *store, const char *key, const cha
 
 enum mmgr_result mmgr_store_delete(mmgr_store *store, const char *key)
 {
-    enum mmgr_result result = check_store(store);
+    enum mmgr_result result = check_writable(store);
 
     if (result != MMGR_OK)
         return result;

@@ -34,7 +34,9 @@ typedef enum mmgr_result (*mmgr__store_edit)(const mmgr_record *old, mmgr_record
  * at a time, reads by any number. Every write is one transaction: all of it or nothing. */
 struct mmgr__store_ops {
     const char *extension; /* of the files that it handles */
-    enum mmgr_result (*open)(const char *path, const struct mmgr__store_place *place, void **self);
+    /* read_only: create nothing, and add, update and remove will not be called. */
+    enum mmgr_result (*open)(const char *path, const struct mmgr__store_place *place, int read_only,
+                             void **self);
     void (*close)(void *self);
     const char *(*version)(const void *self);
     /* *existed: nothing was done because of MMGR__STORE_AGAIN. */
@@ -47,6 +49,7 @@ struct mmgr__store_ops {
     enum mmgr_result (*search)(void *self, const struct mmgr__query *query, mmgr_record_list *list);
 };
 extern const struct mmgr__store_ops mmgr__store_sqlite;
+extern const struct mmgr__store_ops mmgr__store_empty; /* for reading where no file is */
 
 /* What back ends share. */
 enum mmgr_result mmgr__store_unknown(const char *key);

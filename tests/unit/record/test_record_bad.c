@@ -63,17 +63,17 @@ static const struct {
     {"{\"name\":\"a\",\"n\\u0061me\":\"b\"}", "name", "twice"},
     {"{\"new\":1,\"new\":2}", "new", "twice"},
     {"{\"new\":1,\"n\\u0065w\":null}", "new", "twice"},
-    {"{\"name\":\"a\"", NULL, "not a valid JSON"},
-    {"{\"name\":\"a\"} x", NULL, "not a valid JSON"},
-    {"{\"name\"}", NULL, "not a valid JSON"},
-    {"{name:1}", NULL, "not a valid JSON"},
-    {"{\"new\":01}", NULL, "not a valid JSON"},
-    {"{\"new\":NaN}", NULL, "not a valid JSON"},
-    {"{\"new\":[1,]}", NULL, "not a valid JSON"},
+    {"{\"name\":\"a\"", NULL, "not valid JSON"},
+    {"{\"name\":\"a\"} x", NULL, "not valid JSON"},
+    {"{\"name\"}", NULL, "not valid JSON"},
+    {"{name:1}", NULL, "not valid JSON"},
+    {"{\"new\":01}", NULL, "not valid JSON"},
+    {"{\"new\":NaN}", NULL, "not valid JSON"},
+    {"{\"new\":[1,]}", NULL, "not valid JSON"},
     {"[]", NULL, "must be a JSON object, not a list"},
     {"null", NULL, "must be a JSON object, not null"},
     {"\"x\"", NULL, "must be a JSON object, not text"},
-    {"", NULL, "not a valid JSON"},
+    {"", NULL, "not valid JSON"},
     {"{\"name\":\"\xff\"}", NULL, "UTF-8"},
     {"{\"new\":\"\xc0\x80\"}", NULL, "UTF-8"},
 };
@@ -140,7 +140,7 @@ static void nested_too_deep(void **state)
     memset(json + 7, '[', 200);
     memset(json + 207, ']', 200);
     memcpy(json + 407, "}", 2);
-    refused(json, NULL, "not a valid JSON");
+    refused(json, NULL, "not valid JSON");
 }
 
 static void bad_arguments(void **state)
