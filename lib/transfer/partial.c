@@ -148,9 +148,18 @@ static int journal_fits(const struct mmgr__journal *journal,
     return journal->offset > 0 && journal->offset <= file_size;
 }
 
+/* Remove a file if it is there; the step is counted only when it changes the disk. */
+static void remove_if_there(int dirfd, const char *name)
+{
+    struct stat st;
+    if (mmgr__io_stat(dirfd, name, &st, 0) == 0)
+        mmgr__io_unlink(dirfd, name);
+}
+
 static enum mmgr_result load(struct mmgr__partial *p, const struct mmgr__partial_options *options)
 {
     struct stat st;
+    remove_if_there(p->dirfd, p->temporary); /* of a process that was killed */
     if (fstat(p->fd, &st) != 0)
         return fail_at(p, -errno, "read");
     struct mmgr__journal journal;
@@ -351,7 +360,7 @@ void mmgr__partial_close(struct mmgr__partial *p, int keep)
             mmgr__log(MMGR_LOG_WARNING, "transfer", "%s/%s: the last %llu bytes will be fetched again",
                       p->folder, p->part, (unsigned long long)(p->offset - p->durable));
     } else {
-        mmgr__io_unlink(p->dirfd, p->journal);
+        remove_if_there(p->dirfd, p->journal);
         mmgr__io_unlink(p->dirfd, p->part);
     }
     destroy(p);
@@ -367,7 +376,7 @@ void mmgr__partial_remove(const struct mmgr__partial_options *options)
         destroy(p);
         return;
     }
-    mmgr__io_unlink(p->dirfd, p->temporary);
+    remove_if_there(p->dirfd, p->temporary);
     if (mmgr__io_stat(p->dirfd, p->part, &st, 0) == 0 && take_lock(p) == MMGR_OK)
         mmgr__partial_close(p, 0);
     else
@@ -380,9 +389,8 @@ void mmgr__partial_sweep(const struct mmgr__partial_options *options)
     struct stat st;
     if (!mmgr__partial_names(options, &part, &journal))
         return;
-    if (mmgr__io_stat(options->dirfd, part, &st, 0) == -ENOENT &&
-        mmgr__io_stat(options->dirfd, journal, &st, 0) == 0)
-        mmgr__io_unlink(options->dirfd, journal);
+    if (mmgr__io_stat(options->dirfd, part, &st, 0) == -ENOENT)
+        remove_if_there(options->dirfd, journal);
     mmgr__free(part);
     mmgr__free(journal);
 }

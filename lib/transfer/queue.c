@@ -130,6 +130,7 @@ void mmgr__queue_tune(mmgr_queue *queue, const struct mmgr__transfer_tuning *tun
     TAKE(sync_bytes);
     TAKE(sync_ns);
     TAKE(block_bytes);
+    TAKE(room_bytes);
     TAKE(window_bytes);
     TAKE(unknown_limit);
     TAKE(min_progress);

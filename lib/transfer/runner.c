@@ -67,9 +67,12 @@ static void drop_finished_journal(const mmgr_download *job)
     int fd = job->is_multi ? mmgr__io_open_dir(AT_FDCWD, job->destination) : -1;
     if (fd < 0)
         return;
-    struct stat st;
-    if (mmgr__io_stat(fd, MMGR__FINISHED_NAME, &st, 0) == 0)
-        mmgr__io_unlink(fd, MMGR__FINISHED_NAME);
+    static const char *const names[] = {MMGR__FINISHED_NAME, MMGR__FINISHED_NAME ".tmp"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct stat st;
+        if (mmgr__io_stat(fd, names[i], &st, 0) == 0)
+            mmgr__io_unlink(fd, names[i]);
+    }
     mmgr__io_close(fd);
 }
 
@@ -237,6 +240,8 @@ static struct mmgr__runner *new_runner(mmgr_queue *queue)
 {
     struct mmgr__runner *runner = mmgr__alloc0(1, sizeof *runner);
     size_t room = ALL_ROOM / queue->max_parallel;
+    if (queue->tuning.room_bytes != 0)
+        room = queue->tuning.room_bytes;
     if (runner == NULL)
         return NULL;
     runner->queue = queue;

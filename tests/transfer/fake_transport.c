@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 struct transfer {
     struct fake *fake;
@@ -100,6 +101,8 @@ static enum mmgr_result send_body(struct transfer *t, const struct fake_reply *r
             return MMGR_ERR_TOO_LARGE;
         t->sink.body(t->sink.user, reply->body + sent, part, &stop);
         sent += part;
+        if (t->fake->chunk_us > 0)
+            usleep(t->fake->chunk_us);
     }
     if (!stop && !may_go_on(t, sent))
         return MMGR_ERR_CANCELLED;

@@ -35,6 +35,7 @@ struct fake {
     size_t size;
     const char *etag, *last_modified;
     size_t chunk;       /* bytes in one call of the sink */
+    unsigned chunk_us;  /* rest after each, so that the reader keeps up and writes small blocks */
     /* Under the lock. */
     pthread_mutex_t lock;
     pthread_cond_t change;
