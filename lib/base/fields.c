@@ -25,11 +25,14 @@ static const struct mmgr__field fields[] = {
     {MMGR_FIELD_SOURCE_API_RESPONSE, "source_api_response", MMGR__FIELD_TEXT, 0, 0, 1, 16 * MIB},
     {MMGR_FIELD_CONFIG_PATH, "config_path", MMGR__FIELD_TEXT, 0, 0, 0, 8 * KIB},
     {MMGR_FIELD_VARIANT, "variant", MMGR__FIELD_TERM, MMGR_TAXONOMY_VARIANT, 0, 0, 64},
-    {MMGR_FIELD_PREDICTION_TYPE, "prediction_type", MMGR__FIELD_TERM, MMGR_TAXONOMY_PREDICTION, 0, 0, 64},
+    {MMGR_FIELD_PREDICTION_TYPE, "prediction_type", MMGR__FIELD_TERM, MMGR_TAXONOMY_PREDICTION, 0,
+     0, 64},
     {MMGR_FIELD_UPCAST_ATTENTION, "upcast_attention", MMGR__FIELD_BOOL, 0, 0, 0, 8},
-    {MMGR_FIELD_REPO_VARIANT, "repo_variant", MMGR__FIELD_TERM, MMGR_TAXONOMY_REPO_VARIANT, 0, 1, 64},
+    {MMGR_FIELD_REPO_VARIANT, "repo_variant", MMGR__FIELD_TERM, MMGR_TAXONOMY_REPO_VARIANT, 0, 1,
+     64},
     {MMGR_FIELD_VAE, "vae", MMGR__FIELD_TEXT, 0, 0, 0, 8 * KIB},
-    {MMGR_FIELD_IMAGE_ENCODER_MODEL_ID, "image_encoder_model_id", MMGR__FIELD_TEXT, 0, 0, 0, 1 * KIB},
+    {MMGR_FIELD_IMAGE_ENCODER_MODEL_ID, "image_encoder_model_id", MMGR__FIELD_TEXT, 0, 0, 0,
+     1 * KIB},
     {MMGR_FIELD_TRIGGER_PHRASES, "trigger_phrases", MMGR__FIELD_LIST, 0, 0, 1, 256 * KIB},
     {MMGR_FIELD_TAGS, "tags", MMGR__FIELD_LIST, 0, 0, 1, 256 * KIB},
     {MMGR_FIELD_DEFAULT_SETTINGS, "default_settings", MMGR__FIELD_OBJECT, 0, 0, 1, 256 * KIB},
@@ -41,10 +44,11 @@ static const struct mmgr__field fields[] = {
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
 _Static_assert(FIELD_COUNT < MMGR__FIELD_MAX, "records hold one slot a field id");
 
-#define DENOISER MMGR_FIELD_VARIANT, MMGR_FIELD_PREDICTION_TYPE, MMGR_FIELD_UPCAST_ATTENTION, MMGR_FIELD_VAE
+#define DENOISER \
+    MMGR_FIELD_VARIANT, MMGR_FIELD_PREDICTION_TYPE, MMGR_FIELD_UPCAST_ATTENTION, MMGR_FIELD_VAE
 
-/* Pairs that this release knows. Others (of newer releases, of a host's own families) are accepted with
- * any field. */
+/* Pairs that this release knows. Others (of newer releases, of a host's own families) are
+ * accepted with any field. */
 static const struct mmgr__kind kinds[] = {
     {"main", "diffusers", {DENOISER}},
     {"main", "checkpoint", {DENOISER, MMGR_FIELD_CONFIG_PATH}},

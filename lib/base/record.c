@@ -49,7 +49,8 @@ static int copy_file(struct mmgr__file *to, const struct mmgr__file *from)
            copy_text(&to->blocks, from->blocks);
 }
 
-/* The array's capacity is always file_count rounded up to a power of two, so none has to be kept. */
+/* The array's capacity is always file_count rounded up to a power of two, so none has to be
+ * kept. */
 static int copy_files(struct mmgr_record *to, const struct mmgr_record *from)
 {
     size_t capacity = 1;
@@ -186,7 +187,8 @@ uint32_t mmgr_record_file_flags(const mmgr_record *record, uint32_t index)
     return file != NULL ? file->flags : 0;
 }
 
-enum mmgr_result mmgr__record_builder_add_file(mmgr_record_builder *builder, const struct mmgr__file *file)
+enum mmgr_result mmgr__record_builder_add_file(mmgr_record_builder *builder,
+                                               const struct mmgr__file *file)
 {
     struct mmgr_record *draft = &builder->draft;
     struct mmgr__file copy;

@@ -36,7 +36,8 @@ void mmgr_record_builder_free(mmgr_record_builder *builder)
     mmgr__free(builder);
 }
 
-enum mmgr_result mmgr__record_builder_set_location(mmgr_record_builder *builder, const char *location)
+enum mmgr_result mmgr__record_builder_set_location(mmgr_record_builder *builder,
+                                                   const char *location)
 {
     char *copy = mmgr__strdup(location);
 
@@ -165,7 +166,8 @@ enum mmgr_result mmgr_record_builder_merge(mmgr_record_builder *builder, const c
     return apply(builder, &edit);
 }
 
-enum mmgr_result mmgr__record_builder_load(mmgr_record_builder *builder, const char *json, size_t length)
+enum mmgr_result mmgr__record_builder_load(mmgr_record_builder *builder, const char *json,
+                                           size_t length)
 {
     uint32_t untold = 0;
 
@@ -181,8 +183,9 @@ static int kind_has(const struct mmgr__kind *kind, enum mmgr_field id)
     return 0;
 }
 
-/* Fields that the kind does not have: refused when the caller set them, dropped when they are left over
- * from another kind, kept when they came with the record (a newer release may know better). */
+/* Fields that the kind does not have: refused when the caller set them, dropped when they are
+ * left over from another kind, kept when they came with the record (a newer release may know
+ * better). */
 static enum mmgr_result check_kind(struct mmgr_record *draft, uint32_t touched)
 {
     const char *type = draft->text[MMGR_FIELD_TYPE], *format = draft->text[MMGR_FIELD_FORMAT];
@@ -196,8 +199,9 @@ static enum mmgr_result check_kind(struct mmgr_record *draft, uint32_t touched)
         if (field->general || draft->text[field->id] == NULL || kind_has(kind, field->id))
             continue;
         if (touched & BIT(field->id))
-            return mmgr__record_bad(draft, field->name, "does not exist for models of type %s, format %s",
-                                    type, format);
+            return mmgr__record_bad(draft, field->name,
+                                    "does not exist for models of type %s, format %s", type,
+                                    format);
         if (other_kind)
             mmgr__value_clear(draft, field);
     }

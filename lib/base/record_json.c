@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Records from and to JSON. Members that this release does not know are carried as raw text: no number
- * type of ours can round them. */
+/* Records from and to JSON. Members that this release does not know are carried as raw text: no
+ * number type of ours can round them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,11 +8,12 @@
 #include "base/json.h"
 #include "base/record_parts.h"
 
-#define UNKNOWN_MAX 256                       /* members of newer releases */
-#define UNKNOWN_BYTES_MAX ((size_t)1 << 20)   /* all of them */
-#define DOCUMENT_MAX ((size_t)32 << 20)
+#define UNKNOWN_MAX       256               /* members of newer releases */
+#define UNKNOWN_BYTES_MAX ((size_t)1 << 20) /* all of them */
+#define DOCUMENT_MAX      ((size_t)32 << 20)
 
-/* Decoded text of the string token just read; owned, *length without the NUL; NULL with an error set. */
+/* Decoded text of the string token just read; owned, *length without the NUL; NULL with an error
+ * set. */
 static char *token_text(const struct mmgr_record *draft, const char *field,
                         const struct mmgr__jscan *scan, size_t *length)
 {
@@ -183,9 +184,9 @@ static enum mmgr_result read_value(struct mmgr_record *draft, const struct mmgr_
                                    struct mmgr__jscan *scan, enum mmgr__jscan_kind kind)
 {
     static const char *const wanted[] = {
-        [MMGR__FIELD_TEXT] = "text",          [MMGR__FIELD_TERM] = "text",
-        [MMGR__FIELD_LIST] = "a list",        [MMGR__FIELD_BOOL] = "true or false",
-        [MMGR__FIELD_NUMBER] = "a number",    [MMGR__FIELD_OBJECT] = "an object",
+        [MMGR__FIELD_TEXT] = "text",       [MMGR__FIELD_TERM] = "text",
+        [MMGR__FIELD_LIST] = "a list",     [MMGR__FIELD_BOOL] = "true or false",
+        [MMGR__FIELD_NUMBER] = "a number", [MMGR__FIELD_OBJECT] = "an object",
         [MMGR__FIELD_TIME] = "text",
     };
 
@@ -239,14 +240,15 @@ enum mmgr_result mmgr__record_read_value(struct mmgr_record *draft, const struct
     return result;
 }
 
-/* Unknown members of one document: their decoded names, and the raw text of those that are not null. */
+/* Unknown members of one document: their decoded names, and the raw text of those that are not
+ * null. */
 struct unknown {
     struct mmgr__strings names;
     struct mmgr__buf raw;
 };
 
-static enum mmgr_result read_unknown(struct mmgr_record *draft, struct unknown *unknown, const char *name,
-                                     struct mmgr__jscan *scan, size_t key_start)
+static enum mmgr_result read_unknown(struct mmgr_record *draft, struct unknown *unknown,
+                                     const char *name, struct mmgr__jscan *scan, size_t key_start)
 {
     enum mmgr__jscan_kind kind = mmgr__jscan_next(scan);
 
@@ -281,7 +283,8 @@ static enum mmgr_result read_member(struct mmgr_record *draft, struct mmgr__jsca
     field = mmgr__field_by_name(name);
     if (strcmp(name, "location") == 0) {
         /* Worked out from the path, never taken from outside. */
-        result = mmgr__jscan_skip(scan, mmgr__jscan_next(scan)) ? MMGR_OK : bad_json(draft, NULL, scan);
+        result =
+            mmgr__jscan_skip(scan, mmgr__jscan_next(scan)) ? MMGR_OK : bad_json(draft, NULL, scan);
     } else if (field == NULL) {
         result = read_unknown(draft, unknown, name, scan, key_start);
     } else if (*touched & (UINT32_C(1) << field->id)) {
@@ -352,7 +355,8 @@ static enum mmgr_result merge_unknown(struct mmgr_record *draft, const struct un
         mmgr__free(text);
         draft->extra = NULL;
     } else if (strlen(text) > UNKNOWN_BYTES_MAX) {
-        return mmgr__record_bad(draft, unknown->names.items[0], "and other unknown fields are larger than 1 MiB");
+        return mmgr__record_bad(draft, unknown->names.items[0],
+                                "and other unknown fields are larger than 1 MiB");
     }
     return MMGR_OK;
 }
@@ -381,7 +385,8 @@ enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *j
     }
     while (result == MMGR_OK && (kind = mmgr__jscan_next(&scan)) == MMGR__JSCAN_KEY)
         result = read_member(draft, &scan, &unknown, touched);
-    if (result == MMGR_OK && (kind != MMGR__JSCAN_OBJECT_END || mmgr__jscan_next(&scan) != MMGR__JSCAN_END))
+    if (result == MMGR_OK &&
+        (kind != MMGR__JSCAN_OBJECT_END || mmgr__jscan_next(&scan) != MMGR__JSCAN_END))
         result = bad_json(draft, NULL, &scan);
     if (result == MMGR_OK)
         result = merge_unknown(draft, &unknown);

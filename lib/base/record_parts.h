@@ -15,8 +15,8 @@ void mmgr__record_wipe(struct mmgr_record *record);
 enum mmgr_result mmgr__record_copy(struct mmgr_record *to, const struct mmgr_record *from);
 
 /* INVALID_CONFIG that names the record's key and the field. */
-enum mmgr_result mmgr__record_bad(const struct mmgr_record *draft, const char *field, const char *format,
-                                  ...) __attribute__((format(printf, 3, 4)));
+enum mmgr_result mmgr__record_bad(const struct mmgr_record *draft, const char *field,
+                                  const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 void mmgr__value_clear(struct mmgr_record *draft, const struct mmgr__field *field);
 /* Set from checked text; a NUL-free span of UTF-8. */

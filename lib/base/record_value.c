@@ -9,8 +9,8 @@
 
 #define ITEMS_MAX 4096
 
-enum mmgr_result mmgr__record_bad(const struct mmgr_record *draft, const char *field, const char *format,
-                                  ...)
+enum mmgr_result mmgr__record_bad(const struct mmgr_record *draft, const char *field,
+                                  const char *format, ...)
 {
     const char *key = draft->text[MMGR_FIELD_KEY];
     char why[512];
@@ -173,7 +173,8 @@ static enum mmgr_result copy_items(const struct mmgr_record *draft, const struct
     if (items->count > ITEMS_MAX)
         return mmgr__record_bad(draft, field->name, "has more than %d items", ITEMS_MAX);
     for (size_t i = 0; i < items->count; i++) {
-        enum mmgr_result result = check_form(draft, field, items->items[i], strlen(items->items[i]));
+        enum mmgr_result result =
+            check_form(draft, field, items->items[i], strlen(items->items[i]));
 
         if (result != MMGR_OK)
             return result;
@@ -263,7 +264,8 @@ int mmgr__parse_time(const char *text, int64_t *ns)
     seconds = timegm(&check);
     /* timegm() carries what is out of range; a date that exists comes back unchanged. */
     if (strcmp(text, "Z") != 0 || check.tm_mon != parts.tm_mon || check.tm_mday != parts.tm_mday ||
-        check.tm_hour != parts.tm_hour || check.tm_min != parts.tm_min || check.tm_sec != parts.tm_sec)
+        check.tm_hour != parts.tm_hour || check.tm_min != parts.tm_min ||
+        check.tm_sec != parts.tm_sec)
         return 0;
     return !__builtin_mul_overflow((int64_t)seconds, INT64_C(1000000000), ns) &&
            !__builtin_add_overflow(*ns, fraction, ns);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* YAML: libyaml's events into a small tree, with everything refused that could surprise a reader of the
- * file: anchors, aliases, tags, doubled keys, several documents. */
+/* YAML: libyaml's events into a small tree, with everything refused that could surprise a reader
+ * of the file: anchors, aliases, tags, doubled keys, several documents. */
 #include "base/yaml.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/text.h"
 
-#define TEXT_MAX ((size_t)16 << 20)
+#define TEXT_MAX  ((size_t)16 << 20)
 #define DEPTH_MAX 64
 
 /* A list or map that is being read. */
@@ -56,14 +56,16 @@ const struct mmgr__yaml *mmgr__yaml_get(const struct mmgr__yaml *map, const char
     return NULL;
 }
 
-static enum mmgr_result fail_at(const struct reader *reader, size_t line, size_t column, const char *why)
+static enum mmgr_result fail_at(const struct reader *reader, size_t line, size_t column,
+                                const char *why)
 {
     mmgr__fail(reader->code, "%s:%zu:%zu: %s", reader->name, line, column, why);
     mmgr__error_set_subject(reader->name);
     return reader->code;
 }
 
-static enum mmgr_result fail_event(const struct reader *reader, const yaml_event_t *event, const char *why)
+static enum mmgr_result fail_event(const struct reader *reader, const yaml_event_t *event,
+                                   const char *why)
 {
     return fail_at(reader, event->start_mark.line + 1, event->start_mark.column + 1, why);
 }
@@ -97,7 +99,8 @@ static struct mmgr__yaml *new_node(enum mmgr__yaml_kind kind, const yaml_event_t
 }
 
 /* Put a complete or just opened node where it belongs; takes it over also on failure. */
-static enum mmgr_result attach(struct reader *reader, const yaml_event_t *event, struct mmgr__yaml *node)
+static enum mmgr_result attach(struct reader *reader, const yaml_event_t *event,
+                               struct mmgr__yaml *node)
 {
     struct open_node *open = reader->depth > 0 ? &reader->open[reader->depth - 1] : NULL;
     struct mmgr__yaml *parent = open != NULL ? open->node : NULL;
@@ -201,8 +204,8 @@ static enum mmgr_result check_keys(const struct reader *reader, const struct mmg
     qsort(sorted, map->count, sizeof(*sorted), compare_keys);
     for (size_t i = 1; i < map->count && result == MMGR_OK; i++) {
         if (strcmp(sorted[i - 1]->text, sorted[i]->text) == 0) {
-            result = mmgr__fail(reader->code, "%s:%u:%u: the key \"%s\" is there twice", reader->name,
-                                sorted[i]->line, sorted[i]->column, sorted[i]->text);
+            result = mmgr__fail(reader->code, "%s:%u:%u: the key \"%s\" is there twice",
+                                reader->name, sorted[i]->line, sorted[i]->column, sorted[i]->text);
             mmgr__error_set_subject(reader->name);
             mmgr__error_set_field(sorted[i]->text);
         }
@@ -265,8 +268,8 @@ static enum mmgr_result read_all(struct reader *reader)
     return result;
 }
 
-enum mmgr_result mmgr__yaml_parse(const char *text, size_t length, enum mmgr_result code, const char *name,
-                                  struct mmgr__yaml **root)
+enum mmgr_result mmgr__yaml_parse(const char *text, size_t length, enum mmgr_result code,
+                                  const char *name, struct mmgr__yaml **root)
 {
     struct reader reader = {.code = code, .name = name};
     enum mmgr_result result;

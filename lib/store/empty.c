@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The back end of a store that is opened to be read and whose file is not there: it holds nothing. */
+/* The back end of a store that is opened to be read and whose file is not there: it holds
+ * nothing. */
 #include "base/error.h"
 #include "store/store.h"
 
-static enum mmgr_result empty_open(const char *path, const struct mmgr__store_place *place, int read_only,
-                                   void **self)
+static enum mmgr_result empty_open(const char *path, const struct mmgr__store_place *place,
+                                   int read_only, void **self)
 {
     return MMGR_OK;
 }
@@ -29,7 +30,8 @@ static enum mmgr_result empty_exists(void *self, const char *key, int *exists)
     return MMGR_OK;
 }
 
-static enum mmgr_result empty_search(void *self, const struct mmgr__query *query, mmgr_record_list *list)
+static enum mmgr_result empty_search(void *self, const struct mmgr__query *query,
+                                     mmgr_record_list *list)
 {
     return MMGR_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What all back ends share: errors by name, stored JSON to records, paths in and out of the store. */
+/* What all back ends share: errors by name, stored JSON to records, paths in and out of the
+ * store. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -16,7 +17,8 @@ enum mmgr_result mmgr__store_unknown(const char *key)
 
 enum mmgr_result mmgr__store_duplicate(const char *field, const char *value, const char *other)
 {
-    mmgr__fail(MMGR_ERR_DUPLICATE_MODEL, "the %s %s is already that of model %s", field, value, other);
+    mmgr__fail(MMGR_ERR_DUPLICATE_MODEL, "the %s %s is already that of model %s", field, value,
+               other);
     mmgr__error_set_field(field);
     mmgr__error_set_subject(other);
     return MMGR_ERR_DUPLICATE_MODEL;
@@ -59,7 +61,8 @@ int mmgr__store_outward(const char *path, const char *folder, char **absolute)
 }
 
 enum mmgr_result mmgr__store_read_row(const struct mmgr__store_place *place, const char *key,
-                                      const char *json, size_t length, mmgr_record_builder **builder)
+                                      const char *json, size_t length,
+                                      mmgr_record_builder **builder)
 {
     mmgr_record_builder *made = NULL;
     char *location = NULL;

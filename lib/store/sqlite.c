@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SQLite back end: the function table. One connection writes; readers take one of a small pool, so that a
- * reader waits neither for a commit nor, until four are busy, for another reader. */
+/* SQLite back end: the function table. One connection writes; readers take one of a small pool,
+ * so that a reader waits neither for a commit nor, until four are busy, for another reader. */
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,8 +85,8 @@ static int may_write(const char *path)
     return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
 }
 
-/* A store that this user cannot write to is read without touching anything, unless a log beside it says that
- * somebody is at work or has not finished. */
+/* A store that this user cannot write to is read without touching anything, unless a log beside
+ * it says that somebody is at work or has not finished. */
 static enum mmgr__db_mode choose_read_mode(const char *path)
 {
     char *folder = mmgr__path_dirname(path), *log = mmgr__printf("%s-wal", path);
@@ -123,8 +123,8 @@ static enum mmgr_result open_writer(struct sqlite_store *store, int missing)
     return result == MMGR_OK ? mmgr__db_prepare_schema(store->writer) : result;
 }
 
-static enum mmgr_result sqlite_open(const char *path, const struct mmgr__store_place *place, int read_only,
-                                    void **self)
+static enum mmgr_result sqlite_open(const char *path, const struct mmgr__store_place *place,
+                                    int read_only, void **self)
 {
     struct sqlite_store *store;
     int missing = 0;
@@ -160,7 +160,8 @@ static const char *column(sqlite3_stmt *statement, int index)
     return (const char *)sqlite3_column_text(statement, index);
 }
 
-static enum mmgr_result read_files(struct mmgr__db *db, const char *key, mmgr_record_builder *builder)
+static enum mmgr_result read_files(struct mmgr__db *db, const char *key,
+                                   mmgr_record_builder *builder)
 {
     sqlite3_stmt *statement;
     int row = 1;
@@ -191,8 +192,8 @@ static enum mmgr_result read_files(struct mmgr__db *db, const char *key, mmgr_re
 }
 
 enum mmgr_result mmgr__db_read_record(struct mmgr__db *db, const struct mmgr__store_place *place,
-                                      const char *key, const char *json, size_t length, int with_files,
-                                      mmgr_record **record)
+                                      const char *key, const char *json, size_t length,
+                                      int with_files, mmgr_record **record)
 {
     mmgr_record_builder *builder;
     enum mmgr_result result = mmgr__store_read_row(place, key, json, length, &builder);
@@ -305,7 +306,8 @@ static enum mmgr_result check_source_free(struct mmgr__db *db, const mmgr_record
     return result;
 }
 
-static enum mmgr_result write_model(struct mmgr__db *db, enum mmgr__sql which, const mmgr_record *record)
+static enum mmgr_result write_model(struct mmgr__db *db, enum mmgr__sql which,
+                                    const mmgr_record *record)
 {
     char *json = mmgr__record_stored_json(record);
     int64_t created = 0, updated = 0;
@@ -326,8 +328,8 @@ static enum mmgr_result write_model(struct mmgr__db *db, enum mmgr__sql which, c
     return result;
 }
 
-static enum mmgr_result write_list(struct mmgr__db *db, enum mmgr__sql which, const mmgr_record *record,
-                                   enum mmgr_field field)
+static enum mmgr_result write_list(struct mmgr__db *db, enum mmgr__sql which,
+                                   const mmgr_record *record, enum mmgr_field field)
 {
     enum mmgr_result result = MMGR_OK;
 
@@ -351,10 +353,10 @@ static enum mmgr_result write_files(struct mmgr__db *db, const mmgr_record *reco
     for (uint32_t i = 0; i < record->file_count && result == MMGR_OK; i++) {
         const struct mmgr__file *file = &record->files[i];
 
-        result = mmgr__db_write(db, SQL_ADD_FILE, "ssissssiiii", mmgr_record_text(record, MMGR_FIELD_KEY),
-                                file->path, (int64_t)file->size, file->sha256, file->git_sha1, file->xxh3,
-                                file->blocks, file->mtime_ns, (int64_t)file->device, (int64_t)file->inode,
-                                (int64_t)file->flags);
+        result = mmgr__db_write(
+            db, SQL_ADD_FILE, "ssissssiiii", mmgr_record_text(record, MMGR_FIELD_KEY), file->path,
+            (int64_t)file->size, file->sha256, file->git_sha1, file->xxh3, file->blocks,
+            file->mtime_ns, (int64_t)file->device, (int64_t)file->inode, (int64_t)file->flags);
     }
     return result;
 }
@@ -388,7 +390,8 @@ static enum mmgr_result add_here(struct mmgr__db *db, const mmgr_record *record,
     return result == MMGR_OK ? write_files(db, record) : result;
 }
 
-static enum mmgr_result sqlite_add(void *self, const mmgr_record *record, uint32_t flags, int *existed)
+static enum mmgr_result sqlite_add(void *self, const mmgr_record *record, uint32_t flags,
+                                   int *existed)
 {
     struct sqlite_store *store = self;
     enum mmgr_result result = mmgr__db_begin(store->writer, 1);
@@ -412,8 +415,8 @@ static enum mmgr_result change_here(struct mmgr__db *db, const mmgr_record *chan
     return result == MMGR_OK ? write_lists(db, changed) : result;
 }
 
-static enum mmgr_result sqlite_update(void *self, const char *key, mmgr__store_edit edit, void *user,
-                                      mmgr_record **updated)
+static enum mmgr_result sqlite_update(void *self, const char *key, mmgr__store_edit edit,
+                                      void *user, mmgr_record **updated)
 {
     struct sqlite_store *store = self;
     mmgr_record *old = NULL, *changed = NULL;
@@ -478,7 +481,8 @@ static enum mmgr_result sqlite_exists(void *self, const char *key, int *exists)
     return result;
 }
 
-static enum mmgr_result sqlite_search(void *self, const struct mmgr__query *query, mmgr_record_list *list)
+static enum mmgr_result sqlite_search(void *self, const struct mmgr__query *query,
+                                      mmgr_record_list *list)
 {
     struct sqlite_store *store = self;
     struct mmgr__db *db;

@@ -18,23 +18,27 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_INSERT] = "INSERT INTO models(key, path, name, type, base, format, hash, source, revision,"
                    " repo_variant, created_at, updated_at, record)"
                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    [SQL_UPDATE] = "UPDATE models SET path = ?2, name = ?3, type = ?4, base = ?5, format = ?6, hash = ?7,"
-                   " source = ?8, revision = ?9, repo_variant = ?10, created_at = ?11, updated_at = ?12,"
-                   " record = ?13 WHERE key = ?1",
+    [SQL_UPDATE] =
+        "UPDATE models SET path = ?2, name = ?3, type = ?4, base = ?5, format = ?6, hash = ?7,"
+        " source = ?8, revision = ?9, repo_variant = ?10, created_at = ?11, updated_at = ?12,"
+        " record = ?13 WHERE key = ?1",
     [SQL_DELETE] = "DELETE FROM models WHERE key = ?1",
     [SQL_GET] = "SELECT path, record FROM models WHERE key = ?1",
     [SQL_BY_PATH] = "SELECT key FROM models WHERE path = ?1 AND key <> ?2",
-    [SQL_BY_SOURCE] = "SELECT key FROM models WHERE source = ?1 AND revision IS ?2 AND repo_variant IS ?3"
-                      " AND key <> ?4",
+    [SQL_BY_SOURCE] =
+        "SELECT key FROM models WHERE source = ?1 AND revision IS ?2 AND repo_variant IS ?3"
+        " AND key <> ?4",
     [SQL_ADD_TAG] = "INSERT INTO tags(key, tag) VALUES(?1, ?2)",
     [SQL_DROP_TAGS] = "DELETE FROM tags WHERE key = ?1",
     [SQL_ADD_BASE] = "INSERT INTO bases(key, base) VALUES(?1, ?2)",
     [SQL_DROP_BASES] = "DELETE FROM bases WHERE key = ?1",
-    [SQL_ADD_FILE] = "INSERT INTO files(key, path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device,"
-                     " inode, flags) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    [SQL_ADD_FILE] =
+        "INSERT INTO files(key, path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device,"
+        " inode, flags) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     [SQL_DROP_FILES] = "DELETE FROM files WHERE key = ?1",
-    [SQL_FILES] = "SELECT path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device, inode, flags"
-                  " FROM files WHERE key = ?1 ORDER BY path",
+    [SQL_FILES] =
+        "SELECT path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device, inode, flags"
+        " FROM files WHERE key = ?1 ORDER BY path",
 };
 
 enum mmgr_result mmgr__db_incompatible(const char *path, const char *format, ...)
@@ -108,8 +112,8 @@ enum mmgr_result mmgr__db_fail(const struct mmgr__db *db, int rc, const char *do
     return code;
 }
 
-/* Waits a little at a time: SQLite's own handler grows its naps to 100 ms, and with many writers a process
- * can then miss every gap for ten seconds. */
+/* Waits a little at a time: SQLite's own handler grows its naps to 100 ms, and with many writers
+ * a process can then miss every gap for ten seconds. */
 static int wait_for_others(void *user, int count)
 {
     struct mmgr__db *db = user;
@@ -127,8 +131,9 @@ static int wait_for_others(void *user, int count)
 /* Defences against a file that somebody else could write to, and durability. */
 static int configure(struct mmgr__db *db, int read_only)
 {
-    static const char pragmas[] = "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
-                                  "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;";
+    static const char pragmas[] =
+        "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+        "PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;";
     int rc;
 
     sqlite3_busy_handler(db->db, wait_for_others, db);
@@ -168,11 +173,13 @@ static int open_file(const char *path, enum mmgr__db_mode mode, sqlite3 **db)
     int rc;
 
     if (mode != MMGR__DB_FROZEN)
-        return sqlite3_open_v2(path, db, flags | (mode == MMGR__DB_CREATE ? SQLITE_OPEN_CREATE : 0), NULL);
+        return sqlite3_open_v2(path, db, flags | (mode == MMGR__DB_CREATE ? SQLITE_OPEN_CREATE : 0),
+                               NULL);
     uri = frozen_uri(path);
     if (uri == NULL)
         return SQLITE_NOMEM;
-    rc = sqlite3_open_v2(uri, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL);
+    rc = sqlite3_open_v2(uri, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI,
+                         NULL);
     mmgr__free(uri);
     return rc;
 }
@@ -233,8 +240,8 @@ static enum mmgr_result prepare(struct mmgr__db *db, enum mmgr__sql which, sqlit
     int rc = SQLITE_OK;
 
     if (db->statements[which] == NULL)
-        rc = sqlite3_prepare_v3(db->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT, &db->statements[which],
-                                NULL);
+        rc = sqlite3_prepare_v3(db->db, texts[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                &db->statements[which], NULL);
     if (rc != SQLITE_OK)
         return mmgr__db_fail(db, rc, "use");
     sqlite3_reset(db->statements[which]);
@@ -246,8 +253,8 @@ static enum mmgr_result prepare(struct mmgr__db *db, enum mmgr__sql which, sqlit
     return MMGR_OK;
 }
 
-enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which, sqlite3_stmt **statement,
-                                    const char *types, ...)
+enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which,
+                                    sqlite3_stmt **statement, const char *types, ...)
 {
     enum mmgr_result result;
     va_list args;

@@ -11,9 +11,24 @@
 #define SQLITE_BUSY_NS INT64_C(10000000000) /* how long a call waits for other processes */
 
 enum mmgr__sql {
-    SQL_BEGIN_READ, SQL_BEGIN_WRITE, SQL_COMMIT, SQL_ROLLBACK, SQL_INSERT, SQL_UPDATE, SQL_DELETE, SQL_GET,
-    SQL_BY_PATH, SQL_BY_SOURCE, SQL_ADD_TAG, SQL_DROP_TAGS, SQL_ADD_BASE, SQL_DROP_BASES, SQL_ADD_FILE,
-    SQL_DROP_FILES, SQL_FILES, SQL_COUNT
+    SQL_BEGIN_READ,
+    SQL_BEGIN_WRITE,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_INSERT,
+    SQL_UPDATE,
+    SQL_DELETE,
+    SQL_GET,
+    SQL_BY_PATH,
+    SQL_BY_SOURCE,
+    SQL_ADD_TAG,
+    SQL_DROP_TAGS,
+    SQL_ADD_BASE,
+    SQL_DROP_BASES,
+    SQL_ADD_FILE,
+    SQL_DROP_FILES,
+    SQL_FILES,
+    SQL_COUNT
 };
 
 /* One connection; used by one thread at a time. */
@@ -26,10 +41,10 @@ struct mmgr__db {
 };
 
 enum mmgr__db_mode {
-    MMGR__DB_READ,   /* queries only */
-    MMGR__DB_FROZEN, /* queries only, of a file that nobody changes meanwhile: no locks, no files beside it */
+    MMGR__DB_READ, /* queries only */
+    MMGR__DB_FROZEN, /* queries of a file that nobody changes: no locks, nothing beside it */
     MMGR__DB_WRITE,
-    MMGR__DB_CREATE  /* and make the file when it is missing */
+    MMGR__DB_CREATE /* and make the file when it is missing */
 };
 /* Open and set up a connection. */
 enum mmgr_result mmgr__db_open(const char *path, enum mmgr__db_mode mode, struct mmgr__db **db);
@@ -41,33 +56,34 @@ enum mmgr_result mmgr__db_fail(const struct mmgr__db *db, int rc, const char *do
 enum mmgr_result mmgr__db_incompatible(const char *path, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The prepared statement, reset, with values bound from first to last: s text or NULL, i int64. Texts must
- * live until the statement is reset. */
-enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which, sqlite3_stmt **statement,
-                                    const char *types, ...);
+/* The prepared statement, reset, with values bound from first to last: s text or NULL, i int64.
+ * Texts must live until the statement is reset. */
+enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which,
+                                    sqlite3_stmt **statement, const char *types, ...);
 /* Run a statement that gives no rows; passes the I/O door first. */
 enum mmgr_result mmgr__db_write(struct mmgr__db *db, enum mmgr__sql which, const char *types, ...);
 /* Step: *row 1 or 0. Resets the statement when there is no row. */
 enum mmgr_result mmgr__db_step(struct mmgr__db *db, sqlite3_stmt *statement, int *row);
 
 enum mmgr_result mmgr__db_begin(struct mmgr__db *db, int write);
-/* Commit when result is MMGR_OK, else roll back; the result of both. Passes the I/O door before a commit of
- * a write. */
+/* Commit when result is MMGR_OK, else roll back; the result of both. Passes the I/O door before
+ * a commit of a write. */
 enum mmgr_result mmgr__db_end(struct mmgr__db *db, int write, enum mmgr_result result);
 
-/* Look at a file without changing it or anything beside it. *missing: there is none, or it is empty. */
+/* Look at a file without changing it or anything beside it. *missing: there is none, or it is
+ * empty. */
 enum mmgr_result mmgr__db_peek(const char *path, int *missing);
 /* Create the schema where there is none, and check the one that is there. */
 enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db);
 /* Only check it. */
 enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db);
 #define MMGR__DB_SCHEMA_VERSION 1
-#define MMGR__DB_SCHEMA_TEXT "1"
+#define MMGR__DB_SCHEMA_TEXT    "1"
 
 /* Record of a row; files are read when with_files. */
 enum mmgr_result mmgr__db_read_record(struct mmgr__db *db, const struct mmgr__store_place *place,
-                                      const char *key, const char *json, size_t length, int with_files,
-                                      mmgr_record **record);
+                                      const char *key, const char *json, size_t length,
+                                      int with_files, mmgr_record **record);
 enum mmgr_result mmgr__db_search(struct mmgr__db *db, const struct mmgr__store_place *place,
                                  const struct mmgr__query *query, mmgr_record_list *list);
 

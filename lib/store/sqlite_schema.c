@@ -12,27 +12,33 @@
 #include "store/sqlite_db.h"
 
 #define APPLICATION_ID 0x4d4d6772 /* "MMgr" */
-#define HEADER_BYTES 100
+#define HEADER_BYTES   100
 
-/* Written in one transaction. `record` is the truth; the other columns of models and the tables tags and
- * bases are extracts of it to search by. `files` is the manifest. */
+/* Written in one transaction. `record` is the truth; the other columns of models and the tables
+ * tags and bases are extracts of it to search by. `files` is the manifest. */
 static const char schema[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE models(key TEXT PRIMARY KEY NOT NULL, path TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
-    " type TEXT NOT NULL, base TEXT NOT NULL, format TEXT NOT NULL, hash TEXT, source TEXT, revision TEXT,"
-    " repo_variant TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, record TEXT NOT NULL)"
+    "CREATE TABLE models(key TEXT PRIMARY KEY NOT NULL, path TEXT NOT NULL UNIQUE, name TEXT "
+    "NOT NULL,"
+    " type TEXT NOT NULL, base TEXT NOT NULL, format TEXT NOT NULL, hash TEXT, source TEXT, "
+    "revision TEXT,"
+    " repo_variant TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, record "
+    "TEXT NOT NULL)"
     " STRICT;"
     "CREATE INDEX models_name ON models(name);"
     "CREATE INDEX models_kind ON models(type, base, name);"
     "CREATE INDEX models_hash ON models(hash) WHERE hash IS NOT NULL;"
     "CREATE INDEX models_source ON models(source) WHERE source IS NOT NULL;"
-    "CREATE TABLE tags(key TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY(key, tag)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE tags(key TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY(key, tag)) STRICT, "
+    "WITHOUT ROWID;"
     "CREATE INDEX tags_tag ON tags(tag, key);"
-    "CREATE TABLE bases(key TEXT NOT NULL, base TEXT NOT NULL, PRIMARY KEY(key, base)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE bases(key TEXT NOT NULL, base TEXT NOT NULL, PRIMARY KEY(key, base)) STRICT,"
+    " WITHOUT ROWID;"
     "CREATE INDEX bases_base ON bases(base, key);"
     "CREATE TABLE files(key TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT,"
     " git_sha1 TEXT, xxh3 TEXT, blocks TEXT, mtime_ns INTEGER NOT NULL, device INTEGER NOT NULL,"
-    " inode INTEGER NOT NULL, flags INTEGER NOT NULL, PRIMARY KEY(key, path)) STRICT, WITHOUT ROWID;"
+    " inode INTEGER NOT NULL, flags INTEGER NOT NULL, PRIMARY KEY(key, path)) STRICT, WITHOUT "
+    "ROWID;"
     "INSERT INTO meta(name, value) VALUES('created_by', 'libmodelmgr " MMGR_VERSION_STRING "');"
     "PRAGMA application_id=0x4d4d6772;"
     "PRAGMA user_version=" MMGR__DB_SCHEMA_TEXT;
@@ -45,9 +51,11 @@ static uint32_t big_endian(const unsigned char *bytes)
 static enum mmgr_result check_version(const char *path, int64_t version)
 {
     if (version > MMGR__DB_SCHEMA_VERSION)
-        return mmgr__db_incompatible(path, "was written by a newer release: it has schema version %lld, and"
-                                           " this library knows versions up to %d",
-                                     (long long)version, MMGR__DB_SCHEMA_VERSION);
+        return mmgr__db_incompatible(
+            path,
+            "was written by a newer release: it has schema version %lld, and"
+            " this library knows versions up to %d",
+            (long long)version, MMGR__DB_SCHEMA_VERSION);
     if (version < 1)
         return mmgr__db_incompatible(path, "has no schema version: it is damaged");
     return MMGR_OK;
@@ -58,14 +66,15 @@ static enum mmgr_result check_header(const char *path, const unsigned char *head
     if (memcmp(header, "SQLite format 3", 16) != 0)
         return mmgr__db_incompatible(path, "is not a SQLite database");
     if (big_endian(header + 68) != APPLICATION_ID)
-        return mmgr__db_incompatible(path, "is a SQLite database of another application (application id %u)",
-                                     big_endian(header + 68));
+        return mmgr__db_incompatible(
+            path, "is a SQLite database of another application (application id %u)",
+            big_endian(header + 68));
     return check_version(path, big_endian(header + 60));
 }
 
-/* The header is read through SQLite's own file layer, without a transaction: closing a descriptor of our own
- * would drop the locks that another store of this process holds on the file, and a transaction could replay
- * somebody else's journal. */
+/* The header is read through SQLite's own file layer, without a transaction: closing a
+ * descriptor of our own would drop the locks that another store of this process holds on the
+ * file, and a transaction could replay somebody else's journal. */
 enum mmgr_result mmgr__db_peek(const char *path, int *missing)
 {
     unsigned char header[HEADER_BYTES] = {0};
@@ -156,9 +165,9 @@ static enum mmgr_result create_schema(struct mmgr__db *db)
 /* SQLite's WAL needs shared memory, which no network file system gives to two machines. */
 static int is_on_network(const char *path)
 {
-    static const uint32_t magic[] = {0x6969 /* NFS */, 0x517b /* SMB */, 0xff534d42 /* CIFS */,
-                                     0xfe534d42 /* SMB2 */, 0x01021997 /* 9p */, 0x5346414f /* AFS */,
-                                     0x0bd00bd0 /* Lustre */, 0x00c36400 /* Ceph */};
+    static const uint32_t magic[] = {
+        0x6969 /* NFS */,    0x517b /* SMB */,     0xff534d42 /* CIFS */,   0xfe534d42 /* SMB2 */,
+        0x01021997 /* 9p */, 0x5346414f /* AFS */, 0x0bd00bd0 /* Lustre */, 0x00c36400 /* Ceph */};
     struct statfs fs;
 
     if (statfs(path, &fs) != 0)
@@ -212,7 +221,8 @@ enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db)
     int empty = 0;
     enum mmgr_result result = check_schema(db, &empty);
 
-    /* Made under the rollback journal, so that the main file says whose it is before a WAL exists. */
+    /* Made under the rollback journal, so that the main file says whose it is before a WAL
+     * exists. */
     if (result == MMGR_OK && empty)
         result = create_schema(db);
     if (result == MMGR_OK)

@@ -33,19 +33,21 @@ static void read_query(struct condition *condition, const struct mmgr__query *qu
     add(condition, " AND path = ?", query->path);
     add(condition, " AND hash = ?", query->hash);
     add(condition, " AND source = ?", query->source);
-    add(condition, " AND EXISTS (SELECT 1 FROM bases WHERE bases.key = models.key AND bases.base = ?)",
+    add(condition,
+        " AND EXISTS (SELECT 1 FROM bases WHERE bases.key = models.key AND bases.base = ?)",
         query->base);
     for (uint32_t i = 0; i < query->tag_count; i++)
-        add(condition, " AND EXISTS (SELECT 1 FROM tags WHERE tags.key = models.key AND tags.tag = ?)",
+        add(condition,
+            " AND EXISTS (SELECT 1 FROM tags WHERE tags.key = models.key AND tags.tag = ?)",
             query->tags[i]);
 }
 
 static void write_order(struct mmgr__buf *sql, const struct mmgr__query *query)
 {
     static const enum mmgr_field columns[] = {
-        MMGR_FIELD_KEY, MMGR_FIELD_NAME, MMGR_FIELD_TYPE, MMGR_FIELD_FORMAT, MMGR_FIELD_BASE,
-        MMGR_FIELD_PATH, MMGR_FIELD_HASH, MMGR_FIELD_SOURCE, MMGR_FIELD_REVISION, MMGR_FIELD_REPO_VARIANT,
-        MMGR_FIELD_CREATED_AT, MMGR_FIELD_UPDATED_AT};
+        MMGR_FIELD_KEY,      MMGR_FIELD_NAME,         MMGR_FIELD_TYPE,       MMGR_FIELD_FORMAT,
+        MMGR_FIELD_BASE,     MMGR_FIELD_PATH,         MMGR_FIELD_HASH,       MMGR_FIELD_SOURCE,
+        MMGR_FIELD_REVISION, MMGR_FIELD_REPO_VARIANT, MMGR_FIELD_CREATED_AT, MMGR_FIELD_UPDATED_AT};
     const char *direction = query->descending ? " DESC" : "";
     int is_column = 0;
 
@@ -61,14 +63,17 @@ static void write_order(struct mmgr__buf *sql, const struct mmgr__query *query)
     else if (is_column)
         mmgr__buf_printf(sql, " ORDER BY %s%s, key", query->sort->name, direction);
     else
-        mmgr__buf_printf(sql, " ORDER BY CASE WHEN json_valid(record) THEN json_extract(record, '$.%s') END%s,"
-                              " key",
-                         query->sort->name, direction);
+        mmgr__buf_printf(
+            sql,
+            " ORDER BY CASE WHEN json_valid(record) THEN json_extract(record, '$.%s') END%s,"
+            " key",
+            query->sort->name, direction);
 }
 
 /* Prepare "SELECT <what> <condition> <tail>" with the values bound. */
-static enum mmgr_result prepare(struct mmgr__db *db, const char *what, const struct condition *condition,
-                                const char *tail, sqlite3_stmt **statement)
+static enum mmgr_result prepare(struct mmgr__db *db, const char *what,
+                                const struct condition *condition, const char *tail,
+                                sqlite3_stmt **statement)
 {
     char *sql = mmgr__printf("SELECT %s%s%s", what, condition->sql.data, tail);
     int rc;
@@ -78,14 +83,16 @@ static enum mmgr_result prepare(struct mmgr__db *db, const char *what, const str
     rc = sqlite3_prepare_v2(db->db, sql, -1, statement, NULL);
     mmgr__free(sql);
     for (size_t i = 0; rc == SQLITE_OK && i < condition->values.count; i++)
-        rc = sqlite3_bind_text(*statement, (int)i + 1, condition->values.items[i], -1, SQLITE_STATIC);
+        rc = sqlite3_bind_text(*statement, (int)i + 1, condition->values.items[i], -1,
+                               SQLITE_STATIC);
     if (rc == SQLITE_OK)
         return MMGR_OK;
     sqlite3_finalize(*statement);
     return mmgr__db_fail(db, rc, "search");
 }
 
-static enum mmgr_result count_all(struct mmgr__db *db, const struct condition *condition, uint64_t *total)
+static enum mmgr_result count_all(struct mmgr__db *db, const struct condition *condition,
+                                  uint64_t *total)
 {
     sqlite3_stmt *statement;
     int row;
@@ -111,8 +118,8 @@ static enum mmgr_result take_row(struct mmgr__db *db, const struct mmgr__store_p
 
     if (key == NULL || json == NULL)
         return mmgr__oom();
-    result = mmgr__db_read_record(db, place, key, json, (size_t)sqlite3_column_bytes(statement, 1), 0,
-                                  &record);
+    result = mmgr__db_read_record(db, place, key, json, (size_t)sqlite3_column_bytes(statement, 1),
+                                  0, &record);
     if (result == MMGR_ERR_INVALID_CONFIG) {
         mmgr__log(MMGR_LOG_WARNING, "store", "skipped a broken record: %s",
                   mmgr_error_message(mmgr_last_error()));
@@ -130,8 +137,8 @@ static enum mmgr_result take_row(struct mmgr__db *db, const struct mmgr__store_p
 }
 
 static enum mmgr_result read_rows(struct mmgr__db *db, const struct mmgr__store_place *place,
-                                  const struct mmgr__query *query, const struct condition *condition,
-                                  mmgr_record_list *list)
+                                  const struct mmgr__query *query,
+                                  const struct condition *condition, mmgr_record_list *list)
 {
     int64_t limit = query->limit == 0 || query->limit > INT64_MAX ? -1 : (int64_t)query->limit;
     int64_t offset = query->offset > INT64_MAX ? INT64_MAX : (int64_t)query->offset;

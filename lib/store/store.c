@@ -34,7 +34,8 @@ static enum mmgr_result check_store(const mmgr_store *store)
     if (store == NULL)
         return mmgr__bad_argument("store");
     if (store->pid != getpid())
-        return mmgr__fail(MMGR_ERR_STATE, "the store was opened before fork(); open it again in this process");
+        return mmgr__fail(MMGR_ERR_STATE,
+                          "the store was opened before fork(); open it again in this process");
     return MMGR_OK;
 }
 
@@ -58,7 +59,8 @@ static enum mmgr_result choose_backend(const char *path, const struct mmgr__stor
         }
     }
     if (mmgr__ends_with_nocase(path, ".yaml") || mmgr__ends_with_nocase(path, ".yml"))
-        mmgr__fail(MMGR_ERR_UNSUPPORTED, "record stores in YAML are not available in this release: %s", path);
+        mmgr__fail(MMGR_ERR_UNSUPPORTED,
+                   "record stores in YAML are not available in this release: %s", path);
     else
         mmgr__fail(MMGR_ERR_UNSUPPORTED, "a record store is a file that ends in .db: %s", path);
     mmgr__error_set_subject(path);
@@ -98,7 +100,8 @@ static enum mmgr_result open_at(const char *path, mmgr_store *store)
 
     if (result == MMGR_OK && store->read_only) {
         found = mmgr__io_stat(AT_FDCWD, path, &st, 1);
-        if (found == -ENOENT || found == -ENOTDIR || (found == 0 && S_ISREG(st.st_mode) && st.st_size == 0))
+        if (found == -ENOENT || found == -ENOTDIR ||
+            (found == 0 && S_ISREG(st.st_mode) && st.st_size == 0))
             store->ops = &mmgr__store_empty;
     } else if (result == MMGR_OK) {
         result = make_folder(path);
@@ -126,7 +129,8 @@ enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_
         return mmgr__bad_argument("path");
     if (given.path != NULL && given.path[0] == '\0')
         return mmgr__bad_argument("path");
-    path = given.path != NULL ? mmgr__path_absolute(given.path) : mmgr__config_store_path(given.config);
+    path = given.path != NULL ? mmgr__path_absolute(given.path)
+                              : mmgr__config_store_path(given.config);
     made = path != NULL ? mmgr__alloc0(1, sizeof *made) : NULL;
     if (made == NULL) {
         mmgr__free(path);
@@ -195,7 +199,8 @@ static void send(const mmgr_store *store, enum mmgr_event_type type, const char 
         mmgr__log(MMGR_LOG_WARNING, "store", "no memory for the event of model %s", key);
 }
 
-static enum mmgr_result set_inward(mmgr_record_builder *builder, enum mmgr_field field, const char *folder)
+static enum mmgr_result set_inward(mmgr_record_builder *builder, enum mmgr_field field,
+                                   const char *folder)
 {
     const char *path = mmgr__record_builder_text(builder, field);
     enum mmgr_result result = MMGR_OK;
@@ -212,7 +217,8 @@ static enum mmgr_result set_inward(mmgr_record_builder *builder, enum mmgr_field
     return result;
 }
 
-/* Bring paths and times into the form that is stored, and build. created_at: text, or NULL for now. */
+/* Bring paths and times into the form that is stored, and build. created_at: text, or NULL for
+ * now. */
 static enum mmgr_result complete(const mmgr_store *store, mmgr_record_builder *builder,
                                  const char *created_at, mmgr_record **record)
 {
@@ -258,7 +264,8 @@ enum mmgr_result mmgr__store_add_full(mmgr_store *store, const mmgr_record *reco
     result = mmgr_record_builder_new(record, &builder);
     if (result != MMGR_OK)
         return result;
-    result = complete(store, builder, mmgr_record_text(record, MMGR_FIELD_CREATED_AT), &complete_record);
+    result =
+        complete(store, builder, mmgr_record_text(record, MMGR_FIELD_CREATED_AT), &complete_record);
     mmgr_record_builder_free(builder);
     if (result != MMGR_OK)
         return result;
@@ -268,7 +275,8 @@ enum mmgr_result mmgr__store_add_full(mmgr_store *store, const mmgr_record *reco
         send(store, MMGR_EVENT_STORE_ADDED, mmgr_record_text(complete_record, MMGR_FIELD_KEY));
     pthread_mutex_unlock(&store->write);
     if (result == MMGR_OK && added != NULL && existed)
-        result = store->ops->get(store->self, mmgr_record_text(complete_record, MMGR_FIELD_KEY), added);
+        result =
+            store->ops->get(store->self, mmgr_record_text(complete_record, MMGR_FIELD_KEY), added);
     else if (result == MMGR_OK && added != NULL)
         *added = mmgr_record_ref(complete_record);
     mmgr_record_unref(complete_record);
@@ -297,12 +305,14 @@ static enum mmgr_result apply_patch(const mmgr_record *old, mmgr_record **change
     result = mmgr_record_builder_merge(builder, patch->json);
     now = mmgr__record_builder_text(builder, MMGR_FIELD_KEY);
     if (result == MMGR_OK && (now == NULL || strcmp(now, key) != 0)) {
-        result = mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: field \"key\" cannot be changed", key);
+        result =
+            mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: field \"key\" cannot be changed", key);
         mmgr__error_set_field("key");
         mmgr__error_set_subject(key);
     }
     if (result == MMGR_OK)
-        result = complete(patch->store, builder, mmgr_record_text(old, MMGR_FIELD_CREATED_AT), changed);
+        result =
+            complete(patch->store, builder, mmgr_record_text(old, MMGR_FIELD_CREATED_AT), changed);
     mmgr_record_builder_free(builder);
     return result;
 }
@@ -392,7 +402,8 @@ static enum mmgr_result read_sort(const char *sort, struct mmgr__query *query)
     return MMGR_ERR_ARGUMENT;
 }
 
-static enum mmgr_result check_search(const struct mmgr_search_options *given, struct mmgr__query *query)
+static enum mmgr_result check_search(const struct mmgr_search_options *given,
+                                     struct mmgr__query *query)
 {
     if (given->filter != NULL)
         return unavailable("filter");
@@ -404,10 +415,16 @@ static enum mmgr_result check_search(const struct mmgr_search_options *given, st
         if (given->tags[i] == NULL)
             return mmgr__bad_argument("tags");
     }
-    *query = (struct mmgr__query){
-        .name = given->name, .type = given->type, .format = given->format, .base = given->base,
-        .hash = given->hash, .source = given->source, .tags = given->tags,
-        .tag_count = given->tag_count, .limit = given->limit, .offset = given->offset};
+    *query = (struct mmgr__query){.name = given->name,
+                                  .type = given->type,
+                                  .format = given->format,
+                                  .base = given->base,
+                                  .hash = given->hash,
+                                  .source = given->source,
+                                  .tags = given->tags,
+                                  .tag_count = given->tag_count,
+                                  .limit = given->limit,
+                                  .offset = given->offset};
     return read_sort(given->sort, query);
 }
 
@@ -488,8 +505,8 @@ enum mmgr_result mmgr_store_get_by_name(mmgr_store *store, const char *name, con
     } else if (mmgr_record_list_count(list) > 1) {
         result = ambiguous(name, list);
     } else {
-        result = mmgr_store_get(store, mmgr_record_text(mmgr_record_list_at(list, 0), MMGR_FIELD_KEY),
-                                record);
+        result = mmgr_store_get(
+            store, mmgr_record_text(mmgr_record_list_at(list, 0), MMGR_FIELD_KEY), record);
     }
     mmgr_record_list_free(list);
     return result;

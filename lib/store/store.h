@@ -7,8 +7,8 @@
 
 #include "base/record.h"
 
-/* Where stored paths are resolved: a relative path or vae against models_dir, a relative config_path
- * against root. Texts are NULL when the store was opened without a config. */
+/* Where stored paths are resolved: a relative path or vae against models_dir, a relative
+ * config_path against root. Texts are NULL when the store was opened without a config. */
 struct mmgr__store_place {
     const char *models_dir, *root;
 };
@@ -24,14 +24,17 @@ struct mmgr__query {
 };
 
 /* Flags of adding. */
-#define MMGR__STORE_AGAIN 1u         /* the same key with the same path is already there: that is fine */
-#define MMGR__STORE_UNIQUE_SOURCE 2u /* refuse when source, revision and repo variant are those of another */
+#define MMGR__STORE_AGAIN 1u /* the same key with the same path is already there: that is fine */
+#define MMGR__STORE_UNIQUE_SOURCE \
+    2u /* refuse when source, revision and repo variant are those of another */
 
 /* Makes the new record of the old one, inside the transaction of an update. */
-typedef enum mmgr_result (*mmgr__store_edit)(const mmgr_record *old, mmgr_record **changed, void *user);
+typedef enum mmgr_result (*mmgr__store_edit)(const mmgr_record *old, mmgr_record **changed,
+                                             void *user);
 
-/* One back end. Records that come in are complete: canonical path, times. Writes are called by one thread
- * at a time, reads by any number. Every write is one transaction: all of it or nothing. */
+/* One back end. Records that come in are complete: canonical path, times. Writes are called by
+ * one thread at a time, reads by any number. Every write is one transaction: all of it or
+ * nothing. */
 struct mmgr__store_ops {
     const char *extension; /* of the files that it handles */
     /* read_only: create nothing, and add, update and remove will not be called. */
@@ -55,22 +58,26 @@ extern const struct mmgr__store_ops mmgr__store_empty; /* for reading where no f
 enum mmgr_result mmgr__store_unknown(const char *key);
 /* DUPLICATE_MODEL: field is "key", "path" or "source", other the key of the record that has it. */
 enum mmgr_result mmgr__store_duplicate(const char *field, const char *value, const char *other);
-/* Start a record of its stored JSON; INVALID_CONFIG names the key. The caller adds files and finishes. */
+/* Start a record of its stored JSON; INVALID_CONFIG names the key. The caller adds files and
+ * finishes. */
 enum mmgr_result mmgr__store_read_row(const struct mmgr__store_place *place, const char *key,
-                                      const char *json, size_t length, mmgr_record_builder **builder);
-/* Canonical form of a path for storage: relative when inside the folder. Owned; NULL = no memory. */
+                                      const char *json, size_t length,
+                                      mmgr_record_builder **builder);
+/* Canonical form of a path for storage: relative when inside the folder. Owned; NULL = no
+ * memory. */
 char *mmgr__store_inward(const char *path, const char *folder);
 /* Absolute form of a stored path, *absolute NULL when that cannot be told. 0 = no memory. */
 int mmgr__store_outward(const char *path, const char *folder, char **absolute);
 
 /* ---- for other services */
 
-/* Add with flags. With MMGR__STORE_AGAIN recovery may repeat what a killed process had finished; *added is
- * then the record that is there. */
+/* Add with flags. With MMGR__STORE_AGAIN recovery may repeat what a killed process had finished;
+ * *added is then the record that is there. */
 enum mmgr_result mmgr__store_add_full(mmgr_store *store, const mmgr_record *record, uint32_t flags,
                                       mmgr_record **added);
-/* Call fn with every record and its manifest, in the default order, until it returns other than MMGR_OK.
- * No transaction is open meanwhile: fn may call the store. Broken rows are logged and skipped. */
+/* Call fn with every record and its manifest, in the default order, until it returns other than
+ * MMGR_OK. No transaction is open meanwhile: fn may call the store. Broken rows are logged and
+ * skipped. */
 enum mmgr_result mmgr__store_each(mmgr_store *store,
                                   enum mmgr_result (*fn)(const mmgr_record *record, void *user),
                                   void *user);

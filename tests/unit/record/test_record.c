@@ -12,8 +12,9 @@
 #include "base/alloc.h"
 #include "base/record.h"
 
-#define MINIMAL "\"key\":\"k1\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\"," \
-                "\"base\":\"sd-1\",\"path\":\"sd-1/main/N\""
+#define MINIMAL                                                                 \
+    "\"key\":\"k1\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\"," \
+    "\"base\":\"sd-1\",\"path\":\"sd-1/main/N\""
 
 static mmgr_record *make(const char *json)
 {
@@ -48,16 +49,20 @@ static void assert_stored(const mmgr_record *record, const char *wanted)
     mmgr__free(json);
 }
 
-#define ALL_FIELDS                                                                                       \
-    "{\"key\":\"a-b_C9\",\"name\":\"Näme \\\"q\\\"\",\"type\":\"main\",\"format\":\"checkpoint\","         \
-    "\"base\":\"sdxl\",\"bases\":[\"sdxl\",\"sd-1\"],\"path\":\"/m/x.safetensors\","                      \
-    "\"hash\":\"sha256:00ff\",\"description\":\"two\\nlines\",\"source\":\"org/name\","                    \
-    "\"source_type\":\"hf_repo_id\",\"source_url\":\"https://h/x\",\"revision\":\"abc\","                  \
-    "\"source_api_response\":\"{\\\"a\\\": 1}\",\"config_path\":\"c.yaml\",\"variant\":\"inpaint\","       \
-    "\"prediction_type\":\"v_prediction\",\"upcast_attention\":true,\"repo_variant\":\"fp16\","           \
-    "\"vae\":\"v/x\",\"trigger_phrases\":[\"a, b\"],\"tags\":[\"t1\",\"t2\"],"                             \
-    "\"default_settings\":{\"cfg_scale\":7.50,\"steps\":20},\"cover_image\":\"c.png\","                   \
-    "\"file_size\":9223372036854775807,\"created_at\":\"2024-01-31T12:00:00.000Z\","                      \
+#define ALL_FIELDS                                                                      \
+    "{\"key\":\"a-b_C9\",\"name\":\"Näme \\\"q\\\"\",\"type\":\"main\","                \
+    "\"format\":\"checkpoint\","                                                        \
+    "\"base\":\"sdxl\",\"bases\":[\"sdxl\",\"sd-1\"],\"path\":\"/m/x.safetensors\","    \
+    "\"hash\":\"sha256:00ff\",\"description\":\"two\\nlines\",\"source\":\"org/name\"," \
+    "\"source_type\":\"hf_repo_id\",\"source_url\":\"https://h/x\","                    \
+    "\"revision\":\"abc\","                                                             \
+    "\"source_api_response\":\"{\\\"a\\\": 1}\",\"config_path\":\"c.yaml\","            \
+    "\"variant\":\"inpaint\","                                                          \
+    "\"prediction_type\":\"v_prediction\",\"upcast_attention\":true,"                   \
+    "\"repo_variant\":\"fp16\","                                                        \
+    "\"vae\":\"v/x\",\"trigger_phrases\":[\"a, b\"],\"tags\":[\"t1\",\"t2\"],"          \
+    "\"default_settings\":{\"cfg_scale\":7.50,\"steps\":20},\"cover_image\":\"c.png\"," \
+    "\"file_size\":9223372036854775807,\"created_at\":\"2024-01-31T12:00:00.000Z\","    \
     "\"updated_at\":\"2024-01-31T12:00:00.001Z\"}"
 
 static void all_fields_round_trip(void **state)
@@ -119,29 +124,34 @@ static void unknown_members_byte_for_byte(void **state)
 {
     static const char unknown[] =
         "\"big\":123456789012345678901234567890,\"tiny\":1.000000000000000000001e-400,"
-        "\"neg\":-0.0,\"sp ace\": { \"a\" : [ 1e5, 1E+5 ],  \"b\":null },\"es\\u0063\":\"\\u00e9\\/\"";
+        "\"neg\":-0.0,\"sp ace\": { \"a\" : [ 1e5, 1E+5 ],  \"b\":null },"
+        "\"es\\u0063\":\"\\u00e9\\/\"";
     char json[1024], wanted[1024];
     mmgr_record *record;
     char *shown;
 
     snprintf(json, sizeof json, "{" MINIMAL ",%s}", unknown);
     record = make(json);
-    snprintf(wanted, sizeof wanted,
-             "{\"key\":\"k1\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\",\"base\":\"sd-1\","
-             "\"bases\":[\"sd-1\"],\"path\":\"sd-1/main/N\",%s}",
-             /* white space before a value is part of the member, blanks inside too */
-             unknown);
+    snprintf(
+        wanted, sizeof wanted,
+        "{\"key\":\"k1\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\","
+        "\"base\":\"sd-1\","
+        "\"bases\":[\"sd-1\"],\"path\":\"sd-1/main/N\",%s}",
+        /* white space before a value is part of the member, blanks inside too */
+        unknown);
     assert_stored(record, wanted);
     assert_int_equal(mmgr_record_to_json(record, &shown), MMGR_OK);
     assert_non_null(strstr(shown, unknown));
     mmgr_string_free(shown);
 
-    /* A patch of something else keeps them; one of their own replaces or removes by decoded name. */
+    /* A patch of something else keeps them; one of their own replaces or removes by decoded
+     * name. */
     record = patch(record, "{\"description\":\"d\"}");
     assert_int_equal(mmgr_record_to_json(record, &shown), MMGR_OK);
     assert_non_null(strstr(shown, unknown));
     mmgr_string_free(shown);
-    record = patch(record, "{\"esc\":null,\"neg\":-0.00,\"big\":null,\"sp ace\":null,\"none\":null}");
+    record =
+        patch(record, "{\"esc\":null,\"neg\":-0.00,\"big\":null,\"sp ace\":null,\"none\":null}");
     assert_int_equal(mmgr_record_to_json(record, &shown), MMGR_OK);
     assert_non_null(strstr(shown, "\"tiny\":1.000000000000000000001e-400,\"neg\":-0.00}"));
     assert_null(strstr(shown, "big"));
@@ -153,9 +163,10 @@ static void unknown_members_byte_for_byte(void **state)
 
 static void unknown_terms_survive(void **state)
 {
-    mmgr_record *record = make("{\"key\":\"k\",\"name\":\"N\",\"type\":\"hologram\",\"format\":\"xyz-9\","
-                               "\"base\":\"sd-99\",\"path\":\"p\",\"variant\":\"New One\","
-                               "\"config_path\":\"c\",\"image_encoder_model_id\":\"i\"}");
+    mmgr_record *record =
+        make("{\"key\":\"k\",\"name\":\"N\",\"type\":\"hologram\",\"format\":\"xyz-9\","
+             "\"base\":\"sd-99\",\"path\":\"p\",\"variant\":\"New One\","
+             "\"config_path\":\"c\",\"image_encoder_model_id\":\"i\"}");
 
     assert_int_equal(mmgr_record_term(record, MMGR_FIELD_TYPE), MMGR_TERM_OTHER);
     assert_int_equal(mmgr_record_term(record, MMGR_FIELD_BASE), MMGR_TERM_OTHER);
@@ -179,7 +190,8 @@ static void default_variant_is_empty_text(void **state)
 
 static void sparse_patch(void **state)
 {
-    mmgr_record *record = make("{" MINIMAL ",\"description\":\"old\",\"tags\":[\"a\"],\"vae\":\"v\"}");
+    mmgr_record *record =
+        make("{" MINIMAL ",\"description\":\"old\",\"tags\":[\"a\"],\"vae\":\"v\"}");
 
     record = patch(record, " { \"description\" : null , \"name\" : \"M\" } ");
     assert_null(mmgr_record_text(record, MMGR_FIELD_DESCRIPTION));
@@ -200,8 +212,9 @@ static void merge_is_all_or_nothing(void **state)
     mmgr_record_builder *builder;
 
     assert_int_equal(mmgr_record_builder_new(record, &builder), MMGR_OK);
-    assert_int_equal(mmgr_record_builder_merge(builder, "{\"name\":\"changed\",\"x\":2,\"tags\":5}"),
-                     MMGR_ERR_INVALID_CONFIG);
+    assert_int_equal(
+        mmgr_record_builder_merge(builder, "{\"name\":\"changed\",\"x\":2,\"tags\":5}"),
+        MMGR_ERR_INVALID_CONFIG);
     assert_string_equal(mmgr_error_field(mmgr_last_error()), "tags");
     assert_string_equal(mmgr_error_subject(mmgr_last_error()), "k1");
     assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "k1"));
@@ -229,7 +242,8 @@ static void bases_follow_the_base(void **state)
 /* Another kind drops what it has no place for, but refuses what the same patch asks for. */
 static void change_of_kind(void **state)
 {
-    mmgr_record *record = make("{" MINIMAL ",\"variant\":\"inpaint\",\"vae\":\"v\",\"tags\":[\"a\"]}");
+    mmgr_record *record =
+        make("{" MINIMAL ",\"variant\":\"inpaint\",\"vae\":\"v\",\"tags\":[\"a\"]}");
 
     record = patch(record, "{\"type\":\"vae\"}");
     assert_null(mmgr_record_text(record, MMGR_FIELD_VARIANT));
@@ -241,8 +255,9 @@ static void change_of_kind(void **state)
 /* What a newer release stored stays, though our table does not know it for this kind. */
 static void stored_form_is_read_leniently(void **state)
 {
-    static const char json[] = "{\"key\":\"k\",\"name\":\"N\",\"type\":\"vae\",\"format\":\"diffusers\","
-                               "\"base\":\"sd-1\",\"bases\":[\"sd-1\"],\"path\":\"p\",\"variant\":\"dev\"}";
+    static const char json[] =
+        "{\"key\":\"k\",\"name\":\"N\",\"type\":\"vae\",\"format\":\"diffusers\","
+        "\"base\":\"sd-1\",\"bases\":[\"sd-1\"],\"path\":\"p\",\"variant\":\"dev\"}";
     mmgr_record_builder *builder;
     mmgr_record *record;
 
@@ -302,12 +317,14 @@ static void building_twice_keeps_the_key(void **state)
     assert_int_equal(mmgr_record_builder_new(NULL, &builder), MMGR_OK);
     assert_int_equal(mmgr_record_builder_build(builder, &one), MMGR_ERR_INVALID_CONFIG);
     assert_string_equal(mmgr_error_field(mmgr_last_error()), "name");
-    assert_int_equal(mmgr_record_builder_merge(builder, "{\"name\":\"N\",\"type\":\"vae\",\"format\":"
-                                                        "\"diffusers\",\"base\":\"any\",\"path\":\"p\"}"),
+    assert_int_equal(mmgr_record_builder_merge(builder,
+                                               "{\"name\":\"N\",\"type\":\"vae\",\"format\":"
+                                               "\"diffusers\",\"base\":\"any\",\"path\":\"p\"}"),
                      MMGR_OK);
     assert_int_equal(mmgr_record_builder_build(builder, &one), MMGR_OK);
     assert_int_equal(mmgr_record_builder_build(builder, &two), MMGR_OK);
-    assert_string_equal(mmgr_record_text(one, MMGR_FIELD_KEY), mmgr_record_text(two, MMGR_FIELD_KEY));
+    assert_string_equal(mmgr_record_text(one, MMGR_FIELD_KEY),
+                        mmgr_record_text(two, MMGR_FIELD_KEY));
     mmgr_record_unref(one);
     mmgr_record_unref(two);
     mmgr_record_builder_free(builder);
@@ -321,7 +338,8 @@ static void manifest(void **state)
 
     assert_int_equal(mmgr_record_builder_new(base, &builder), MMGR_OK);
     for (int i = 0; i < 5; i++) {
-        struct mmgr__file file = {.path = name, .size = (uint64_t)i, .sha256 = hash, .flags = MMGR_FILE_OWNED};
+        struct mmgr__file file = {
+            .path = name, .size = (uint64_t)i, .sha256 = hash, .flags = MMGR_FILE_OWNED};
 
         snprintf(name, sizeof name, "f%d", i);
         assert_int_equal(mmgr__record_builder_add_file(builder, &file), MMGR_OK);
@@ -424,9 +442,11 @@ static void memory_runs_out(void **state)
         if (result == MMGR_OK)
             result = mmgr_record_builder_new(base, &builder);
         if (result == MMGR_OK)
-            result = mmgr_record_builder_merge(builder, "{\"y\":2,\"tags\":[\"a\\n\\u0041\"],\"x\":3}");
+            result =
+                mmgr_record_builder_merge(builder, "{\"y\":2,\"tags\":[\"a\\n\\u0041\"],\"x\":3}");
         if (result == MMGR_ERR_INVALID_CONFIG)
-            result = mmgr_record_builder_merge(builder, "{\"y\":2,\"tags\":[\"a\\u0041\"],\"x\":3}");
+            result =
+                mmgr_record_builder_merge(builder, "{\"y\":2,\"tags\":[\"a\\u0041\"],\"x\":3}");
         if (result == MMGR_OK)
             result = mmgr_record_builder_build(builder, &patched);
         mmgr__alloc_fail_at(0, 0);

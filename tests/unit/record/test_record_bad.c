@@ -11,8 +11,9 @@
 #include <modelmgr/error.h>
 #include <modelmgr/record.h>
 
-#define MINIMAL "{\"key\":\"k1\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\"," \
-                "\"base\":\"sd-1\",\"path\":\"p\"}"
+#define MINIMAL                                                                  \
+    "{\"key\":\"k1\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\"," \
+    "\"base\":\"sd-1\",\"path\":\"p\"}"
 
 static const struct {
     const char *json;    /* patch */
@@ -30,7 +31,8 @@ static const struct {
     {"{\"name\":\"\\ud800\"}", "name", "surrogate"},
     {"{\"type\":7}", "type", "must be text"},
     {"{\"type\":null}", "type", "is missing"},
-    {"{\"base\":\"x123456789012345678901234567890123456789012345678901234567890123456\"}", "base", "longer"},
+    {"{\"base\":\"x123456789012345678901234567890123456789012345678901234567890123456\"}", "base",
+     "longer"},
     {"{\"key\":\"no blanks\"}", "key", "letters"},
     {"{\"key\":\"../x\"}", "key", "letters"},
     {"{\"path\":\"a/../../b\"}", "path", "\"..\""},
@@ -128,7 +130,8 @@ static void too_many_unknown(void **state)
     size_t used = 1;
 
     for (int i = 0; i < 257; i++)
-        used += (size_t)snprintf(json + used, sizeof json - used, "%s\"u%d\":1", i > 0 ? "," : "", i);
+        used +=
+            (size_t)snprintf(json + used, sizeof json - used, "%s\"u%d\":1", i > 0 ? "," : "", i);
     snprintf(json + used, sizeof json - used, "}");
     refused(json, "u256", "too many");
 }

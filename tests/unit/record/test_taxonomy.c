@@ -11,7 +11,8 @@
 
 #include "base/fields.h"
 
-/* How many strings each enumeration has, "unknown" included: a term that is dropped by mistake shows. */
+/* How many strings each enumeration has, "unknown" included: a term that is dropped by mistake
+ * shows. */
 static const struct {
     enum mmgr_taxonomy taxonomy;
     int count, last;
@@ -60,7 +61,8 @@ static void special_terms(void **state)
                                                             ? (int)MMGR_REPO_VARIANT_DEFAULT
                                                             : (int)MMGR_TERM_UNSET);
     }
-    assert_int_equal(mmgr_term_parse(MMGR_TAXONOMY_REPO_VARIANT, "default"), MMGR_REPO_VARIANT_DEFAULT);
+    assert_int_equal(mmgr_term_parse(MMGR_TAXONOMY_REPO_VARIANT, "default"),
+                     MMGR_REPO_VARIANT_DEFAULT);
     assert_null(mmgr_term_name((enum mmgr_taxonomy)0, MMGR_TERM_UNKNOWN));
     assert_null(mmgr_term_name((enum mmgr_taxonomy)99, MMGR_TERM_UNKNOWN));
     assert_int_equal(mmgr_term_parse((enum mmgr_taxonomy)99, "x"), 0);
@@ -140,10 +142,8 @@ static void kinds_of_the_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_ways),
-        cmocka_unit_test(special_terms),
-        cmocka_unit_test(a_few_numbers),
-        cmocka_unit_test(fields_have_ids_and_names),
+        cmocka_unit_test(both_ways),         cmocka_unit_test(special_terms),
+        cmocka_unit_test(a_few_numbers),     cmocka_unit_test(fields_have_ids_and_names),
         cmocka_unit_test(kinds_of_the_seed),
     };
 

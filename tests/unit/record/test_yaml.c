@@ -101,8 +101,8 @@ static void refused(void **state)
         uint64_t before = mmgr__alloc_live();
         const char *message;
 
-        assert_int_equal(mmgr__yaml_parse(cases[i].text, strlen(cases[i].text), MMGR_ERR_INVALID_CONFIG,
-                                          "t.yaml", &root),
+        assert_int_equal(mmgr__yaml_parse(cases[i].text, strlen(cases[i].text),
+                                          MMGR_ERR_INVALID_CONFIG, "t.yaml", &root),
                          MMGR_ERR_INVALID_CONFIG);
         message = mmgr_error_message(mmgr_last_error());
         if (strncmp(message, cases[i].place, strlen(cases[i].place)) != 0 ||
@@ -123,8 +123,8 @@ static void alias_bomb(void **state)
 
     for (char c = 'b'; c <= 'i'; c++)
         used += (size_t)snprintf(text + used, sizeof text - used,
-                                 "%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c - 1, c - 1,
-                                 c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
+                                 "%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c - 1,
+                                 c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
     count = mmgr__alloc_count();
     assert_int_equal(mmgr__yaml_parse(text, used, MMGR_ERR_INVALID_CONFIG, "bomb", &root),
                      MMGR_ERR_INVALID_CONFIG);
@@ -144,9 +144,11 @@ static void bounds(void **state)
     free(text);
     memset(deep, '[', 65);
     memset(deep + 65, ']', 65);
-    assert_int_equal(mmgr__yaml_parse(deep, 130, MMGR_ERR_INVALID_FILE, "deep", &root), MMGR_ERR_INVALID_FILE);
+    assert_int_equal(mmgr__yaml_parse(deep, 130, MMGR_ERR_INVALID_FILE, "deep", &root),
+                     MMGR_ERR_INVALID_FILE);
     assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "deep:1:65: nested"));
-    assert_int_equal(mmgr__yaml_parse(deep + 1, 128, MMGR_ERR_INVALID_FILE, "deep", &root), MMGR_OK);
+    assert_int_equal(mmgr__yaml_parse(deep + 1, 128, MMGR_ERR_INVALID_FILE, "deep", &root),
+                     MMGR_OK);
     mmgr__yaml_free(root);
 }
 
@@ -172,9 +174,9 @@ static void memory_runs_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tree),          cmocka_unit_test(nothing_is_an_empty_map),
-        cmocka_unit_test(refused),       cmocka_unit_test(alias_bomb),
-        cmocka_unit_test(bounds),        cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(tree),    cmocka_unit_test(nothing_is_an_empty_map),
+        cmocka_unit_test(refused), cmocka_unit_test(alias_bomb),
+        cmocka_unit_test(bounds),  cmocka_unit_test(memory_runs_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,7 +72,8 @@ static void refused_opens(void **state)
     assert_error(mmgr_store_open(NULL, &store), MMGR_ERR_ARGUMENT, NULL, "path", NULL);
     assert_error(mmgr_store_open(&options, NULL), MMGR_ERR_ARGUMENT, NULL, "store", NULL);
     options.path = in_folder("store.txt");
-    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_UNSUPPORTED, "ends in .db", NULL, options.path);
+    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_UNSUPPORTED, "ends in .db", NULL,
+                 options.path);
     assert_int_equal(access(options.path, F_OK), -1);
     options.path = store_path();
     options.flags = 2;
@@ -82,7 +83,8 @@ static void refused_opens(void **state)
     assert_error(mmgr_store_open(&options, &store), MMGR_ERR_ABI_SIZE, NULL, NULL, NULL);
     options.struct_size = sizeof options;
     mkdir(options.path, 0700);
-    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, "no regular file", NULL, NULL);
+    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, "no regular file",
+                 NULL, NULL);
     assert_ptr_equal(store, &options);
 }
 
@@ -101,7 +103,8 @@ static int entries(const char *path)
 static void read_only_creates_nothing(void **state)
 {
     char name[64];
-    struct mmgr_store_options options = {.struct_size = sizeof options, .flags = MMGR_STORE_READ_ONLY};
+    struct mmgr_store_options options = {.struct_size = sizeof options,
+                                         .flags = MMGR_STORE_READ_ONLY};
     mmgr_record *record = simple_record("k", "N", "sd-1", "p", "");
     mmgr_store *store;
     FILE *file;
@@ -160,10 +163,12 @@ static void add_and_duplicates(void **state)
     mmgr_record_unref(got);
     mmgr_record_unref(added);
     added = NULL;
-    assert_error(mmgr_store_add(store, record, &added), MMGR_ERR_DUPLICATE_MODEL, "k1", "key", "k1");
+    assert_error(mmgr_store_add(store, record, &added), MMGR_ERR_DUPLICATE_MODEL, "k1", "key",
+                 "k1");
     mmgr_record_unref(record);
     record = simple_record("k2", "N", "sd-1", "p1", "");
-    assert_error(mmgr_store_add(store, record, &added), MMGR_ERR_DUPLICATE_MODEL, "p1", "path", "k1");
+    assert_error(mmgr_store_add(store, record, &added), MMGR_ERR_DUPLICATE_MODEL, "p1", "path",
+                 "k1");
     assert_null(added);
     mmgr_record_unref(record);
     /* The name is not unique. */
@@ -180,10 +185,12 @@ static void get_unknown(void **state)
     mmgr_record *record = NULL;
     int exists = 7;
 
-    assert_error(mmgr_store_get(store, "nope", &record), MMGR_ERR_UNKNOWN_MODEL, "nope", NULL, "nope");
+    assert_error(mmgr_store_get(store, "nope", &record), MMGR_ERR_UNKNOWN_MODEL, "nope", NULL,
+                 "nope");
     assert_null(record);
     assert_error(mmgr_store_delete(store, "nope"), MMGR_ERR_UNKNOWN_MODEL, "nope", NULL, "nope");
-    assert_error(mmgr_store_update(store, "nope", "{}", NULL), MMGR_ERR_UNKNOWN_MODEL, "nope", NULL, "nope");
+    assert_error(mmgr_store_update(store, "nope", "{}", NULL), MMGR_ERR_UNKNOWN_MODEL, "nope", NULL,
+                 "nope");
     assert_error(mmgr_store_get(store, NULL, &record), MMGR_ERR_ARGUMENT, NULL, "key", NULL);
     assert_error(mmgr_store_get(store, "k", NULL), MMGR_ERR_ARGUMENT, NULL, "record", NULL);
     assert_error(mmgr_store_exists(store, NULL, &exists), MMGR_ERR_ARGUMENT, NULL, "key", NULL);
@@ -197,7 +204,8 @@ static void update_is_sparse(void **state)
     mmgr_record *updated = NULL, *got = NULL;
 
     add_record(store, "k", "N", "sd-1", "p", "\"description\":\"d\",\"tags\":[\"a\",\"b\"]");
-    assert_ok(mmgr_store_update(store, "k", "{\"name\":\"M\",\"description\":null,\"key\":\"k\"}", &updated));
+    assert_ok(mmgr_store_update(store, "k", "{\"name\":\"M\",\"description\":null,\"key\":\"k\"}",
+                                &updated));
     assert_string_equal(mmgr_record_text(updated, MMGR_FIELD_NAME), "M");
     assert_ok(mmgr_store_get(store, "k", &got));
     assert_string_equal(mmgr_record_text(got, MMGR_FIELD_NAME), "M");
@@ -208,7 +216,8 @@ static void update_is_sparse(void **state)
     /* What is searched by follows. */
     assert_ok(mmgr_store_update(store, "k", "{\"tags\":[\"b\",\"c\"],\"base\":\"sdxl\"}", NULL));
     const char *tags[] = {"c"};
-    struct mmgr_search_options options = {.struct_size = sizeof options, .tags = tags, .tag_count = 1};
+    struct mmgr_search_options options = {
+        .struct_size = sizeof options, .tags = tags, .tag_count = 1};
     assert_string_equal(found(store, &options), "k");
     tags[0] = "a";
     assert_string_equal(found(store, &options), "");
@@ -225,9 +234,10 @@ static void update_keeps_created(void **state)
     mmgr_record *record = NULL;
 
     add_record(store, "k", "N", "sd-1", "p", "\"created_at\":\"2020-01-02T03:04:05.678Z\"");
-    assert_ok(mmgr_store_update(store, "k", "{\"created_at\":\"2021-01-01T00:00:00.000Z\",\"name\":\"M\"}",
-                                &record));
-    assert_string_equal(mmgr_record_text(record, MMGR_FIELD_CREATED_AT), "2020-01-02T03:04:05.678Z");
+    assert_ok(mmgr_store_update(
+        store, "k", "{\"created_at\":\"2021-01-01T00:00:00.000Z\",\"name\":\"M\"}", &record));
+    assert_string_equal(mmgr_record_text(record, MMGR_FIELD_CREATED_AT),
+                        "2020-01-02T03:04:05.678Z");
     assert_true(strcmp(mmgr_record_text(record, MMGR_FIELD_UPDATED_AT), "2022") > 0);
     mmgr_record_unref(record);
     assert_ok(mmgr_store_close(store));
@@ -279,7 +289,8 @@ static void delete_removes_all_traces(void **state)
     /* Key and path are free again; old tags do not come back. */
     add_record(store, "k", "N", "sd-2", "p", "");
     const char *tags[] = {"a"};
-    struct mmgr_search_options options = {.struct_size = sizeof options, .tags = tags, .tag_count = 1};
+    struct mmgr_search_options options = {
+        .struct_size = sizeof options, .tags = tags, .tag_count = 1};
     assert_string_equal(found(store, &options), "");
     assert_ok(mmgr_store_close(store));
 }
@@ -329,7 +340,8 @@ static void paths_resolve_by_config(void **state)
     mmgr_record_unref(added);
     /* The same place in another spelling is the same path. */
     record = simple_record("k2", "N", "sd-1", "sd-1//./x", "");
-    assert_error(mmgr_store_add(store, record, NULL), MMGR_ERR_DUPLICATE_MODEL, "sd-1/x", "path", "k");
+    assert_error(mmgr_store_add(store, record, NULL), MMGR_ERR_DUPLICATE_MODEL, "sd-1/x", "path",
+                 "k");
     mmgr_record_unref(record);
     struct mmgr_search_options search = {.struct_size = sizeof search, .path = path};
     assert_string_equal(found(store, &search), "k");
@@ -376,13 +388,18 @@ static void outside_paths_stay_absolute(void **state)
 static mmgr_store *collection(void)
 {
     static const char *const records[] = {
-        "{\"key\":\"a\",\"name\":\"Delta\",\"type\":\"main\",\"format\":\"diffusers\",\"base\":\"sd-1\","
-        "\"path\":\"pa\",\"hash\":\"sha256:aa\",\"tags\":[\"x\",\"y\"],\"file_size\":30,\"source\":\"o/n\"}",
-        "{\"key\":\"b\",\"name\":\"alpha\",\"type\":\"main\",\"format\":\"checkpoint\",\"base\":\"sdxl\","
+        "{\"key\":\"a\",\"name\":\"Delta\",\"type\":\"main\",\"format\":\"diffusers\","
+        "\"base\":\"sd-1\","
+        "\"path\":\"pa\",\"hash\":\"sha256:aa\",\"tags\":[\"x\",\"y\"],\"file_size\":30,"
+        "\"source\":\"o/n\"}",
+        "{\"key\":\"b\",\"name\":\"alpha\",\"type\":\"main\",\"format\":\"checkpoint\","
+        "\"base\":\"sdxl\","
         "\"path\":\"pb\",\"tags\":[\"x\"],\"bases\":[\"sdxl\",\"sd-1\"],\"file_size\":4}",
-        "{\"key\":\"c\",\"name\":\"Bravo\",\"type\":\"lora\",\"format\":\"lycoris\",\"base\":\"sd-1\","
+        "{\"key\":\"c\",\"name\":\"Bravo\",\"type\":\"lora\",\"format\":\"lycoris\","
+        "\"base\":\"sd-1\","
         "\"path\":\"/abs/pc\",\"tags\":[\"y\"],\"file_size\":200}",
-        "{\"key\":\"d\",\"name\":\"Delta\",\"type\":\"vae\",\"format\":\"diffusers\",\"base\":\"any\","
+        "{\"key\":\"d\",\"name\":\"Delta\",\"type\":\"vae\",\"format\":\"diffusers\","
+        "\"base\":\"any\","
         "\"path\":\"pd\"}",
     };
     mmgr_store *store = open_here();
@@ -437,7 +454,8 @@ static void search_by_each(void **state)
 
         options.struct_size = sizeof options;
         if (strcmp(found(store, &options), cases[i].keys) != 0)
-            fail_msg("case %zu: found \"%s\", not \"%s\"", i, found(store, &options), cases[i].keys);
+            fail_msg("case %zu: found \"%s\", not \"%s\"", i, found(store, &options),
+                     cases[i].keys);
     }
     assert_ok(mmgr_store_close(store));
 }
@@ -454,8 +472,8 @@ static void search_every_sort_field(void **state)
                    field == MMGR_FIELD_TRIGGER_PHRASES || field == MMGR_FIELD_DEFAULT_SETTINGS;
 
         if (many) {
-            assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, options.sort, "sort",
-                         NULL);
+            assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, options.sort,
+                         "sort", NULL);
             continue;
         }
         assert_ok(mmgr_store_search(store, &options, &list));
@@ -468,7 +486,8 @@ static void search_every_sort_field(void **state)
 
 static void search_totals_and_refusals(void **state)
 {
-    struct mmgr_search_options options = {.struct_size = sizeof options, .type = "main", .limit = 1};
+    struct mmgr_search_options options = {
+        .struct_size = sizeof options, .type = "main", .limit = 1};
     struct {
         struct mmgr_search_options known;
         uint64_t later;
@@ -482,19 +501,23 @@ static void search_totals_and_refusals(void **state)
     mmgr_record_list_free(list);
     list = NULL;
     options = (struct mmgr_search_options){.struct_size = sizeof options, .sort = "nmae"};
-    assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, "nmae", "sort", NULL);
+    assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, "nmae", "sort",
+                 NULL);
     options.sort = "-";
     assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, NULL, "sort", NULL);
     options = (struct mmgr_search_options){.struct_size = sizeof options, .filter = "a = 1"};
-    assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_UNSUPPORTED, "filter", "filter", NULL);
+    assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_UNSUPPORTED, "filter",
+                 "filter", NULL);
     options = (struct mmgr_search_options){.struct_size = sizeof options, .text = "a"};
-    assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_UNSUPPORTED, "text", "text", NULL);
+    assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_UNSUPPORTED, "text", "text",
+                 NULL);
     options = (struct mmgr_search_options){.struct_size = sizeof options, .tag_count = 1};
     assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, NULL, "tags", NULL);
     options = (struct mmgr_search_options){.struct_size = 8};
     assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ABI_SIZE, NULL, NULL, NULL);
     newer.known.struct_size = sizeof newer;
-    assert_error(mmgr_store_search(store, &newer.known, &list), MMGR_ERR_ABI_NEWER, NULL, NULL, NULL);
+    assert_error(mmgr_store_search(store, &newer.known, &list), MMGR_ERR_ABI_NEWER, NULL, NULL,
+                 NULL);
     assert_error(mmgr_store_search(store, NULL, NULL), MMGR_ERR_ARGUMENT, NULL, "list", NULL);
     assert_null(list);
     assert_ok(mmgr_store_close(store));
@@ -505,12 +528,12 @@ static void by_name(void **state)
     mmgr_store *store = collection();
     mmgr_record *record = NULL;
 
-    assert_error(mmgr_store_get_by_name(store, "None", NULL, NULL, &record), MMGR_ERR_UNKNOWN_MODEL, "None",
-                 NULL, "None");
-    assert_error(mmgr_store_get_by_name(store, "Delta", "flux", NULL, &record), MMGR_ERR_UNKNOWN_MODEL,
-                 "flux", NULL, "Delta");
-    assert_error(mmgr_store_get_by_name(store, "Delta", NULL, NULL, &record), MMGR_ERR_AMBIGUOUS_MODEL,
-                 "a, d", NULL, "Delta");
+    assert_error(mmgr_store_get_by_name(store, "None", NULL, NULL, &record), MMGR_ERR_UNKNOWN_MODEL,
+                 "None", NULL, "None");
+    assert_error(mmgr_store_get_by_name(store, "Delta", "flux", NULL, &record),
+                 MMGR_ERR_UNKNOWN_MODEL, "flux", NULL, "Delta");
+    assert_error(mmgr_store_get_by_name(store, "Delta", NULL, NULL, &record),
+                 MMGR_ERR_AMBIGUOUS_MODEL, "a, d", NULL, "Delta");
     assert_null(record);
     assert_ok(mmgr_store_get_by_name(store, "Delta", NULL, "vae", &record));
     assert_string_equal(mmgr_record_text(record, MMGR_FIELD_KEY), "d");
@@ -518,7 +541,8 @@ static void by_name(void **state)
     assert_ok(mmgr_store_get_by_name(store, "alpha", "sd-1", "main", &record));
     assert_string_equal(mmgr_record_text(record, MMGR_FIELD_KEY), "b");
     mmgr_record_unref(record);
-    assert_error(mmgr_store_get_by_name(store, NULL, NULL, NULL, &record), MMGR_ERR_ARGUMENT, NULL, "name", NULL);
+    assert_error(mmgr_store_get_by_name(store, NULL, NULL, NULL, &record), MMGR_ERR_ARGUMENT, NULL,
+                 "name", NULL);
     assert_ok(mmgr_store_close(store));
 }
 
@@ -559,7 +583,8 @@ static void *work(void *argument)
         record = simple_record(key, "N", "sd-1", key, "\"tags\":[\"t\"]");
         worker->failures += mmgr_store_add(worker->store, record, NULL) != MMGR_OK;
         mmgr_record_unref(record);
-        worker->failures += mmgr_store_update(worker->store, key, "{\"name\":\"M\"}", NULL) != MMGR_OK;
+        worker->failures +=
+            mmgr_store_update(worker->store, key, "{\"name\":\"M\"}", NULL) != MMGR_OK;
         worker->failures += mmgr_store_search(worker->store, NULL, &list) != MMGR_OK;
         mmgr_record_list_free(list);
         worker->failures += mmgr_store_get(worker->store, key, &record) != MMGR_OK;

@@ -41,13 +41,14 @@ const char *in_folder(const char *name)
 void assert_ok_(enum mmgr_result result, const char *call, const char *file, int line)
 {
     if (result != MMGR_OK) {
-        print_error("%s: %s: %s\n", call, mmgr_result_name(result), mmgr_error_message(mmgr_last_error()));
+        print_error("%s: %s: %s\n", call, mmgr_result_name(result),
+                    mmgr_error_message(mmgr_last_error()));
         _fail(file, line);
     }
 }
 
-void assert_error(enum mmgr_result result, enum mmgr_result wanted, const char *message, const char *field,
-                  const char *subject)
+void assert_error(enum mmgr_result result, enum mmgr_result wanted, const char *message,
+                  const char *field, const char *subject)
 {
     const mmgr_error *error = mmgr_last_error();
 
@@ -76,15 +77,17 @@ mmgr_record *simple_record(const char *key, const char *name, const char *base, 
 {
     char json[4096];
 
-    snprintf(json, sizeof json,
-             "{\"key\":\"%s\",\"name\":\"%s\",\"type\":\"main\",\"format\":\"diffusers\",\"base\":\"%s\","
-             "\"path\":\"%s\"%s%s}",
-             key, name, base, path, more[0] != '\0' ? "," : "", more);
+    snprintf(
+        json, sizeof json,
+        "{\"key\":\"%s\",\"name\":\"%s\",\"type\":\"main\",\"format\":\"diffusers\","
+        "\"base\":\"%s\","
+        "\"path\":\"%s\"%s%s}",
+        key, name, base, path, more[0] != '\0' ? "," : "", more);
     return record_of(json);
 }
 
-void add_record(mmgr_store *store, const char *key, const char *name, const char *base, const char *path,
-                const char *more)
+void add_record(mmgr_store *store, const char *key, const char *name, const char *base,
+                const char *path, const char *more)
 {
     mmgr_record *record = simple_record(key, name, base, path, more);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What only the SQLite back end has: foreign files untouched, broken rows, settings, the manifest, and the
- * calls for other services. */
+/* What only the SQLite back end has: foreign files untouched, broken rows, settings, the
+ * manifest, and the calls for other services. */
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -56,10 +56,12 @@ static void snapshot(char text[4096])
     FILE *pipe;
     size_t got;
 
-    snprintf(command, sizeof command,
-             "cd '%s' && find . -type f | sort | while read f; do stat -c '%%n %%s %%y' \"$f\"; md5sum < \"$f\"; "
-             "done",
-             folder);
+    snprintf(
+        command, sizeof command,
+        "cd '%s' && find . -type f | sort | while read f; do stat -c '%%n %%s %%y' \"$f\"; "
+        "md5sum < \"$f\"; "
+        "done",
+        folder);
     pipe = popen(command, "r");
     got = fread(text, 1, 4095, pipe);
     text[got] = '\0';
@@ -74,7 +76,8 @@ static void refused_untouched(const char *path, const char *message)
     mmgr_store *store = NULL;
 
     snapshot(before);
-    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, message, NULL, path);
+    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, message, NULL,
+                 path);
     assert_null(store);
     snapshot(after);
     assert_string_equal(before, after);
@@ -104,9 +107,10 @@ static void foreign_database_with_wal(void **state)
     sqlite3 *db;
 
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES(1)",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
     assert_int_equal(access(in_folder("wal.db-wal"), F_OK), 0);
     refused_untouched(path, "another application");
     sqlite3_close(db);
@@ -135,7 +139,8 @@ static void damaged_store(void **state)
 
     mmgr_store_close(open_store(path));
     sql(path, "DROP TABLE files");
-    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, "files", NULL, path);
+    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, "files", NULL,
+                 path);
     file = fopen(path, "rb");
     assert_int_equal(fread(header, 1, 100, file), 100);
     fclose(file);
@@ -176,7 +181,8 @@ static void planted_trigger(void **state)
 
 static int warnings;
 
-static void count_warning(enum mmgr_log_level level, const char *component, const char *message, void *user)
+static void count_warning(enum mmgr_log_level level, const char *component, const char *message,
+                          void *user)
 {
     warnings += level == MMGR_LOG_WARNING && strstr(message, "bad") != NULL;
 }
@@ -190,7 +196,8 @@ static void broken_rows_hide_nothing(void **state)
         "UPDATE models SET record = json_remove(record, '$.name') WHERE key = 'bad'",
         "UPDATE models SET record = json_set(record, '$.key', 'another') WHERE key = 'bad'",
         "UPDATE models SET record = json_set(record, '$.path', '../../etc') WHERE key = 'bad'",
-        "UPDATE models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key = 'bad'",
+        "UPDATE models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key "
+        "= 'bad'",
     };
     const char *path = in_folder("store.db");
     struct mmgr_search_options options = {.struct_size = sizeof options, .sort = "description"};
@@ -212,8 +219,10 @@ static void broken_rows_hide_nothing(void **state)
         assert_string_equal(found(store, &options), "good");
         if (warnings != 2)
             fail_msg("%s: %d warnings", damage[i], warnings);
-        assert_error(mmgr_store_get(store, "bad", &record), MMGR_ERR_INVALID_CONFIG, "bad", NULL, "bad");
-        assert_error(mmgr_store_update(store, "bad", "{}", NULL), MMGR_ERR_INVALID_CONFIG, NULL, NULL, "bad");
+        assert_error(mmgr_store_get(store, "bad", &record), MMGR_ERR_INVALID_CONFIG, "bad", NULL,
+                     "bad");
+        assert_error(mmgr_store_update(store, "bad", "{}", NULL), MMGR_ERR_INVALID_CONFIG, NULL,
+                     NULL, "bad");
     }
     mmgr_set_log(MMGR_LOG_OFF, NULL, NULL);
     assert_ok(mmgr_store_search(store, NULL, &list));
@@ -227,16 +236,21 @@ static void broken_rows_hide_nothing(void **state)
 
 static mmgr_record *with_files(const char *key, const char *path, int count)
 {
-    mmgr_record *base = simple_record(key, "N", "sd-1", path,
-                                      "\"tags\":[\"a\",\"b\"],\"source\":\"o/n\",\"revision\":\"r1\"");
+    mmgr_record *base = simple_record(
+        key, "N", "sd-1", path, "\"tags\":[\"a\",\"b\"],\"source\":\"o/n\",\"revision\":\"r1\"");
     mmgr_record_builder *builder;
     mmgr_record *record;
     char name[32], sha256[65];
 
     assert_ok(mmgr_record_builder_new(base, &builder));
     for (int i = 0; i < count; i++) {
-        struct mmgr__file file = {.path = name, .size = UINT64_C(1) << 40, .sha256 = sha256, .mtime_ns = -5,
-                                  .device = UINT64_MAX, .inode = 7, .flags = MMGR_FILE_OWNED};
+        struct mmgr__file file = {.path = name,
+                                  .size = UINT64_C(1) << 40,
+                                  .sha256 = sha256,
+                                  .mtime_ns = -5,
+                                  .device = UINT64_MAX,
+                                  .inode = 7,
+                                  .flags = MMGR_FILE_OWNED};
 
         snprintf(name, sizeof name, "dir/f%d", i);
         memset(sha256, 'a' + i % 6, 64);
@@ -269,15 +283,17 @@ static void manifest(void **state)
     assert_int_equal(mmgr_record_file_hash(got, 2, "sha256")[0], 'c');
     assert_null(mmgr_record_file_hash(got, 2, "xxh3"));
     assert_int_equal(mmgr_record_file_flags(got, 2), MMGR_FILE_OWNED);
-    assert_true(got->files[2].device == UINT64_MAX && got->files[2].inode == 7 && got->files[2].mtime_ns == -5);
+    assert_true(got->files[2].device == UINT64_MAX && got->files[2].inode == 7 &&
+                got->files[2].mtime_ns == -5);
     mmgr_record_unref(got);
     assert_ok(mmgr_store_search(store, NULL, &list));
     assert_int_equal(mmgr_record_file_count(mmgr_record_list_at(list, 0)), 0);
     mmgr_record_list_free(list);
     assert_ok(mmgr_store_delete(store, "k"));
     assert_ok(mmgr_store_close(store));
-    assert_int_equal(sql_number(path, "SELECT (SELECT count(*) FROM files) + (SELECT count(*) FROM tags)"
-                                      " + (SELECT count(*) FROM bases)"),
+    assert_int_equal(sql_number(path,
+                                "SELECT (SELECT count(*) FROM files) + (SELECT count(*) FROM tags)"
+                                " + (SELECT count(*) FROM bases)"),
                      0);
 }
 
@@ -292,8 +308,8 @@ static void adding_again(void **state)
     assert_string_equal(mmgr_record_text(added, MMGR_FIELD_DESCRIPTION), "edited");
     assert_int_equal(mmgr_record_file_count(added), 2);
     mmgr_record_unref(added);
-    assert_error(mmgr__store_add_full(store, other, MMGR__STORE_AGAIN, NULL), MMGR_ERR_DUPLICATE_MODEL, NULL,
-                 "key", "k");
+    assert_error(mmgr__store_add_full(store, other, MMGR__STORE_AGAIN, NULL),
+                 MMGR_ERR_DUPLICATE_MODEL, NULL, "key", "k");
     mmgr_record_unref(record);
     mmgr_record_unref(other);
     assert_ok(mmgr_store_close(store));
@@ -305,8 +321,8 @@ static void same_source_twice(void **state)
     mmgr_record *one = with_files("k1", "p1", 1), *two = with_files("k2", "p2", 1);
 
     assert_ok(mmgr__store_add_full(store, one, MMGR__STORE_UNIQUE_SOURCE, NULL));
-    assert_error(mmgr__store_add_full(store, two, MMGR__STORE_UNIQUE_SOURCE, NULL), MMGR_ERR_DUPLICATE_MODEL,
-                 "o/n", "source", "k1");
+    assert_error(mmgr__store_add_full(store, two, MMGR__STORE_UNIQUE_SOURCE, NULL),
+                 MMGR_ERR_DUPLICATE_MODEL, "o/n", "source", "k1");
     assert_ok(mmgr_store_update(store, "k1", "{\"repo_variant\":\"fp16\"}", NULL));
     assert_ok(mmgr__store_add_full(store, two, MMGR__STORE_UNIQUE_SOURCE, NULL));
     mmgr_record_unref(one);
@@ -377,7 +393,8 @@ static void forked_child_is_refused(void **state)
         _exit(mmgr_store_get(store, "k", &record) != MMGR_ERR_STATE ||
               mmgr_store_exists(store, "k", &exists) != MMGR_ERR_STATE ||
               mmgr_store_update(store, "k", "{}", NULL) != MMGR_ERR_STATE ||
-              mmgr_store_delete(store, "k") != MMGR_ERR_STATE || mmgr_store_close(store) != MMGR_OK);
+              mmgr_store_delete(store, "k") != MMGR_ERR_STATE ||
+              mmgr_store_close(store) != MMGR_OK);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
@@ -417,7 +434,8 @@ static void unreadable(void **state)
         mmgr_store *store = NULL;
 
         /* root may read everything: be nobody */
-        if (geteuid() == 0 && (chmod(folder, 0777) != 0 || setegid(65534) != 0 || seteuid(65534) != 0))
+        if (geteuid() == 0 &&
+            (chmod(folder, 0777) != 0 || setegid(65534) != 0 || seteuid(65534) != 0))
             _exit(2);
         _exit(mmgr_store_open(&options, &store) != MMGR_ERR_PERMISSION);
     }
@@ -443,9 +461,11 @@ static void read_only_folder(void **state)
     if (child == 0) {
         mmgr_record *record = NULL;
 
-        if (geteuid() == 0 && (chmod(folder, 0755) != 0 || setegid(65534) != 0 || seteuid(65534) != 0))
+        if (geteuid() == 0 &&
+            (chmod(folder, 0755) != 0 || setegid(65534) != 0 || seteuid(65534) != 0))
             _exit(2);
-        if (mmgr_store_open(&options, &store) != MMGR_OK || mmgr_store_get(store, "k", &record) != MMGR_OK) {
+        if (mmgr_store_open(&options, &store) != MMGR_OK ||
+            mmgr_store_get(store, "k", &record) != MMGR_OK) {
             print_error("%s\n", mmgr_error_message(mmgr_last_error()));
             _exit(3);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The store under faults: killed, refused or out of memory at every step, and on a full disk. After each
- * the store holds the state before or the state after, and goes on working. */
+/* The store under faults: killed, refused or out of memory at every step, and on a full disk.
+ * After each the store holds the state before or the state after, and goes on working. */
 #include <errno.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -56,7 +56,8 @@ static int64_t halves(const char *path)
         " + (SELECT count(*) FROM bases WHERE key NOT IN (SELECT key FROM models))"
         " + (SELECT count(*) FROM files WHERE key NOT IN (SELECT key FROM models))"
         " + (SELECT count(*) FROM models WHERE key NOT IN (SELECT key FROM bases))"
-        " + (SELECT count(*) FROM models WHERE (SELECT count(*) FROM tags WHERE tags.key = models.key)"
+        " + (SELECT count(*) FROM models WHERE (SELECT count(*) FROM tags WHERE tags.key = "
+        "models.key)"
         "    <> json_array_length(record, '$.tags'))"
         " + (SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok')";
     sqlite3_stmt *statement = NULL;
@@ -64,7 +65,8 @@ static int64_t halves(const char *path)
     int64_t count = -1;
 
     if (sqlite3_open(path, &db) == SQLITE_OK &&
-        sqlite3_prepare_v2(db, query, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+        sqlite3_prepare_v2(db, query, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
         count = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     sqlite3_close(db);
@@ -104,7 +106,8 @@ static enum mmgr_result run_step(enum step step, mmgr_store *store)
             result = mmgr_store_update(store, "new", "{\"tags\":[\"x\"]}", NULL);
         break;
     case UPDATE:
-        result = mmgr_store_update(store, "old", "{\"name\":\"changed\",\"tags\":[\"x\",\"y\",\"z\"]}", NULL);
+        result = mmgr_store_update(store, "old",
+                                   "{\"name\":\"changed\",\"tags\":[\"x\",\"y\",\"z\"]}", NULL);
         break;
     case REMOVE:
         result = mmgr_store_delete(store, "old");
@@ -156,7 +159,8 @@ static void find_states(enum step step, struct states *states)
     state_of(path, states->before);
     assert_int_equal(open_and_run(step, path), MMGR_OK);
     state_of(path, states->after);
-    assert_true(strncmp(states->before, "broken", 6) != 0 && strncmp(states->after, "broken", 6) != 0);
+    assert_true(strncmp(states->before, "broken", 6) != 0 &&
+                strncmp(states->after, "broken", 6) != 0);
     if (step != OPEN)
         assert_string_not_equal(states->before, states->after);
 }
@@ -234,7 +238,8 @@ static void planted_bugs_are_found(void **state)
     assert_true(kill_sweep(TWO_STEPS, &points) > 0);
     path = prepare(ADD);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "DELETE FROM tags WHERE tag = 'b'", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM tags WHERE tag = 'b'", NULL, NULL, NULL),
+                     SQLITE_OK);
     sqlite3_close(db);
     state_of(path, now);
     assert_string_equal(now, "broken: 1");
@@ -303,8 +308,11 @@ static enum mmgr_result open_without_memory(struct memory *memory)
 static enum mmgr_result read_without_memory(struct memory *memory)
 {
     const char *tags[] = {"a"};
-    struct mmgr_search_options options = {
-        .struct_size = sizeof options, .base = "sd-1", .tags = tags, .tag_count = 1, .sort = "-name"};
+    struct mmgr_search_options options = {.struct_size = sizeof options,
+                                          .base = "sd-1",
+                                          .tags = tags,
+                                          .tag_count = 1,
+                                          .sort = "-name"};
     mmgr_record_list *list = NULL;
     mmgr_record *record = NULL;
     int exists;
@@ -326,9 +334,10 @@ static enum mmgr_result write_without_memory(struct memory *memory)
     mmgr_record *record = NULL, *added = NULL, *updated = NULL;
     enum mmgr_result result;
 
-    result = mmgr_record_from_json("{\"key\":\"new\",\"name\":\"n\",\"type\":\"main\",\"format\":\"diffusers\","
-                                   "\"base\":\"sd-1\",\"path\":\"p\",\"tags\":[\"t\"]}",
-                                   &record);
+    result = mmgr_record_from_json(
+        "{\"key\":\"new\",\"name\":\"n\",\"type\":\"main\",\"format\":\"diffusers\","
+        "\"base\":\"sd-1\",\"path\":\"p\",\"tags\":[\"t\"]}",
+        &record);
     if (result == MMGR_OK)
         result = mmgr__store_add_full(memory->store, record, MMGR__STORE_AGAIN, &added);
     if (result == MMGR_OK)
@@ -342,7 +351,8 @@ static enum mmgr_result write_without_memory(struct memory *memory)
 }
 
 /* Fail each allocation in turn, singly and for good; the number of leaks and wrong codes. */
-static int memory_sweep(enum mmgr_result (*run)(struct memory *), struct memory *memory, uint64_t *count)
+static int memory_sweep(enum mmgr_result (*run)(struct memory *), struct memory *memory,
+                        uint64_t *count)
 {
     int bad = 0;
 
@@ -410,8 +420,8 @@ static void full_disk(void **state)
             if (result == MMGR_OK)
                 _exit(0);
             if (result != MMGR_ERR_NO_SPACE) {
-                print_error("limit %llu: %s: %s\n", (unsigned long long)limit, mmgr_result_name(result),
-                            mmgr_error_message(mmgr_last_error()));
+                print_error("limit %llu: %s: %s\n", (unsigned long long)limit,
+                            mmgr_result_name(result), mmgr_error_message(mmgr_last_error()));
                 _exit(3);
             }
             bound.rlim_cur = bound.rlim_max;
@@ -435,12 +445,9 @@ static void full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(killed_anywhere),
-        TEST(planted_bugs_are_found),
-        TEST(refused_anywhere),
-        TEST(goes_on_after_a_failed_commit),
-        TEST(memory_runs_out),
-        TEST(full_disk),
+        TEST(killed_anywhere),  TEST(planted_bugs_are_found),
+        TEST(refused_anywhere), TEST(goes_on_after_a_failed_commit),
+        TEST(memory_runs_out),  TEST(full_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

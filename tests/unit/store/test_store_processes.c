@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Many processes add to one store at once: nothing is lost, nothing fails. Arguments: processes, adds of
- * each. */
+/* Many processes add to one store at once: nothing is lost, nothing fails. Arguments: processes,
+ * adds of each. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
