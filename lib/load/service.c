@@ -8,7 +8,7 @@
 #include "base/config.h"
 #include "base/options.h"
 #include "device/device.h"
-#include "load/tensors.h"
+#include "store/store.h"
 
 #define GIB ((uint64_t)1 << 30)
 
@@ -54,6 +54,7 @@ static void free_service(mmgr_load_service *service)
 {
     mmgr_device_unref(service->device);
     mmgr_loader_registry_unref(service->registry);
+    mmgr__store_unuse(service->store);
     mmgr_config_unref(service->config);
     pthread_mutex_destroy(&service->moves);
     pthread_mutex_destroy(&service->guard);
@@ -65,6 +66,7 @@ static enum mmgr_result set_up(mmgr_load_service *service, const struct mmgr_loa
 {
     service->config = mmgr_config_ref(options->config);
     service->store = options->store;
+    mmgr__store_use(service->store);
     service->bus = options->bus;
     enum mmgr_result result =
         budget(options->config, "max_cache_ram", options->max_ram, default_ram(), &service->max_ram);
