@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* From a source to its files in a staging folder: plans the job, writes the journal, hands the files to
- * the download queue and follows it. */
+/* From a source to its files in a staging folder: plans the job, writes the journal, hands the
+ * files to the download queue and follows it. */
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "base/path.h"
 #include "install/install.h"
 
@@ -14,10 +14,48 @@ static void close_staging(mmgr_install *job)
     mmgr__staging_close(&job->staging);
 }
 
-/* Bytes stay for the next try when they are still good for it. */
-static int keeps_bytes(enum mmgr_result code)
+/* The staging folder of a job that failed: its bytes stay for the next try when they may be good
+ * for it. */
+static void leave_staging(mmgr_install *job, enum mmgr_result code)
 {
-    return code != MMGR_ERR_HASH_MISMATCH && code != MMGR_ERR_CANCELLED;
+    if (code != MMGR_ERR_HASH_MISMATCH) {
+        close_staging(job);
+    } else {
+        struct mmgr_error error; /* the reason for the failure is not to be replaced */
+        mmgr__error_save(&error);
+        mmgr__install_drop_staging(job);
+        mmgr__error_restore(&error);
+    }
+}
+
+enum mmgr_result mmgr__install_drop_staging(mmgr_install *job)
+{
+    if (job->staging.folder)
+        return mmgr__staging_drop(&job->staging);
+    if (!job->plan || !job->plan->staging_id)
+        return MMGR_OK;
+    enum mmgr_result result =
+        mmgr__staging_open(job->installer, job->plan->staging_id, 0, &job->staging);
+    if (result == MMGR_OK)
+        result = mmgr__staging_drop(&job->staging);
+    return result == MMGR_ERR_PATH_NOT_FOUND ? MMGR_OK : result;
+}
+
+static int is_cancelled(mmgr_install *job)
+{
+    pthread_mutex_lock(&job->installer->mutex);
+    int cancel = job->cancel;
+    pthread_mutex_unlock(&job->installer->mutex);
+    return cancel;
+}
+
+/* A step that failed because the installer closes: the close says what becomes of the job. */
+static int is_closing(mmgr_installer *installer, enum mmgr_result result)
+{
+    pthread_mutex_lock(&installer->mutex);
+    int closing = installer->closing;
+    pthread_mutex_unlock(&installer->mutex);
+    return closing && result == MMGR_ERR_STATE;
 }
 
 static void take_progress(mmgr_install *job, const mmgr_event *event)
@@ -44,24 +82,38 @@ static enum mmgr_result take_hashes(mmgr_install *job)
 
 static void downloads_complete(mmgr_install *job)
 {
-    if (take_hashes(job) != MMGR_OK ||
-        mmgr__worker_push(job->installer, &job->installer->placer, job) != MMGR_OK) {
-        close_staging(job);
-        mmgr__install_fail(job);
-        return;
-    }
-    if (!job->plan->local)
+    enum mmgr_result result = take_hashes(job);
+    if (result == MMGR_OK && !job->plan->local)
         mmgr__install_event(job, MMGR_EVENT_INSTALL_DOWNLOADS_COMPLETE, NULL);
+    if (result == MMGR_OK)
+        result = mmgr__worker_push(job->installer, &job->installer->placer, job);
+    if (result == MMGR_OK || is_closing(job->installer, result))
+        return;
+    close_staging(job);
+    mmgr__install_fail(job);
 }
 
 static void download_failed(mmgr_install *job, const mmgr_error *error)
 {
-    if (keeps_bytes(mmgr_error_code(error)))
-        close_staging(job);
-    else
-        mmgr__staging_drop(&job->staging);
     mmgr__error_restore(error);
+    leave_staging(job, mmgr_error_code(error));
     mmgr__install_fail(job);
+}
+
+/* A pause that was taken back before its event came is none. */
+static void download_paused(mmgr_install *job)
+{
+    if (mmgr_download_status(job->download) == MMGR_DOWNLOAD_PAUSED)
+        mmgr__install_status(job, MMGR_INSTALL_PAUSED, MMGR_EVENT_INSTALL_PAUSED);
+}
+
+/* Someone may have resumed the download by way of the queue. */
+static void download_runs(mmgr_install *job)
+{
+    pthread_mutex_lock(&job->installer->mutex);
+    if (job->status == MMGR_INSTALL_PAUSED)
+        job->status = MMGR_INSTALL_DOWNLOADING;
+    pthread_mutex_unlock(&job->installer->mutex);
 }
 
 /* Runs on the dispatcher thread, in the order of the download's events. */
@@ -70,13 +122,16 @@ static void on_download(const mmgr_event *event, enum mmgr_decision *decision, v
     mmgr_install *job = user;
     (void)decision;
     switch (mmgr_event_type(event)) {
+    case MMGR_EVENT_DOWNLOAD_ENQUEUED:
+        download_runs(job);
+        break;
     case MMGR_EVENT_DOWNLOAD_RUNNING:
         take_progress(job, event);
         if (!job->plan->local)
             mmgr__install_event(job, MMGR_EVENT_INSTALL_DOWNLOADING, event);
         break;
     case MMGR_EVENT_DOWNLOAD_PAUSED:
-        mmgr__install_status(job, MMGR_INSTALL_PAUSED, MMGR_EVENT_INSTALL_PAUSED);
+        download_paused(job);
         break;
     case MMGR_EVENT_DOWNLOAD_COMPLETED:
         take_progress(job, event);
@@ -86,8 +141,7 @@ static void on_download(const mmgr_event *event, enum mmgr_decision *decision, v
         download_failed(job, mmgr_event_error(event));
         break;
     case MMGR_EVENT_DOWNLOAD_CANCELLED:
-        mmgr__staging_drop(&job->staging);
-        mmgr__install_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
+        mmgr__install_end_cancelled(job);
         break;
     default:
         break;
@@ -104,8 +158,9 @@ static enum mmgr_result make_parts(const mmgr_plan *plan, mmgr_parts **parts)
     mmgr_parts *made;
     enum mmgr_result result = mmgr_parts_new(&made);
     for (size_t i = 0; result == MMGR_OK && i < plan->count; i++)
-        result = mmgr_parts_add(made, plan->files[i].from, plan->files[i].relative, plan->files[i].size,
-                                plan->files[i].sha256, plan->files[i].git_sha1);
+        result =
+            mmgr_parts_add(made, plan->files[i].from, plan->files[i].relative, plan->files[i].size,
+                           plan->files[i].sha256, plan->files[i].git_sha1);
     if (result == MMGR_OK)
         *parts = made;
     return result;
@@ -116,7 +171,8 @@ static enum mmgr_result submit_download(mmgr_install *job)
     mmgr_installer *installer = job->installer;
     struct mmgr_download_options options = {
         .struct_size = sizeof options,
-        .flags = MMGR_DOWNLOAD_HOLD | MMGR_DOWNLOAD_PRESERVE_PARTIAL,
+        /* What stands in the staging folder and is not what is wanted is ours to replace. */
+        .flags = MMGR_DOWNLOAD_HOLD | MMGR_DOWNLOAD_PRESERVE_PARTIAL | MMGR_DOWNLOAD_OVERWRITE,
         .destination = job->staging.files,
         .token = job->token,
         .priority = job->priority,
@@ -139,6 +195,7 @@ static enum mmgr_result submit_download(mmgr_install *job)
         mmgr_install_unref(job);
         return result;
     }
+    uint64_t id = mmgr_download_id(download);
     pthread_mutex_lock(&installer->mutex);
     mmgr_download *old = job->download;
     job->download = download;
@@ -147,8 +204,11 @@ static enum mmgr_result submit_download(mmgr_install *job)
     pthread_cond_broadcast(&installer->changed);
     pthread_mutex_unlock(&installer->mutex);
     mmgr_download_unref(old);
-    uint64_t id = mmgr_download_id(download);
-    return cancel ? mmgr_queue_cancel(installer->queue, id) : mmgr_queue_start(installer->queue, id);
+    /* From here on the dispatcher has the job in hand. A cancel that came meanwhile may have
+     * been first. */
+    result =
+        cancel ? mmgr_queue_cancel(installer->queue, id) : mmgr_queue_start(installer->queue, id);
+    return result == MMGR_ERR_STATE ? MMGR_OK : result;
 }
 
 /* A file whose name the server chose is whole once it stands under that name. */
@@ -162,7 +222,41 @@ static int url_file_is_there(mmgr_install *job)
     return there;
 }
 
-/* What an earlier process left for the same install: its key, or a step that only needs finishing. */
+/* Files of a local source that changed since its copy was begun: the copy is begun again. */
+static int same_files(const mmgr_plan *a, const mmgr_plan *b)
+{
+    if (a->count != b->count)
+        return 0;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->files[i].relative, b->files[i].relative) != 0 ||
+            a->files[i].size != b->files[i].size || a->files[i].mtime_ns != b->files[i].mtime_ns)
+            return 0;
+    return 1;
+}
+
+static enum mmgr_result adopt_fetching(mmgr_install *job, const json_t *journal)
+{
+    mmgr_plan *old;
+    enum mmgr_result result = mmgr__plan_of_journal(journal, &old);
+    if (result != MMGR_OK)
+        return result;
+    int error =
+        job->plan->local && !same_files(job->plan, old) ? mmgr__remove_tree(job->staging.files) : 0;
+    if (error < 0)
+        result = mmgr__fail_errno(-error, "remove", job->staging.files);
+    pthread_mutex_lock(&job->installer->mutex);
+    if (!job->plan->key_given) {
+        char *key = job->plan->key;
+        job->plan->key = old->key;
+        old->key = key;
+    }
+    pthread_mutex_unlock(&job->installer->mutex);
+    mmgr_plan_free(old);
+    return result;
+}
+
+/* What an earlier process left for the same install: its key, or a step that only needs
+ * finishing. */
 static enum mmgr_result adopt_journal(mmgr_install *job, int *finished)
 {
     json_t *journal;
@@ -170,55 +264,64 @@ static enum mmgr_result adopt_journal(mmgr_install *job, int *finished)
     if (result != MMGR_OK || !journal)
         return result;
     const char *state = mmgr__json_text(journal, "state");
+    int back = 0;
     if (strcmp(state, MMGR__STATE_PLACING) == 0) {
-        result = mmgr__resume_placing(job->installer, &job->staging, journal, &job->record);
-        *finished = result == MMGR_OK;
-    } else if (strcmp(state, MMGR__STATE_FETCHING) == 0) {
-        char *key = mmgr__strdup(mmgr__json_text(journal, "key"));
-        if (key) {
-            mmgr__free(job->plan->key);
-            job->plan->key = key;
-        } else {
-            result = mmgr__oom();
-        }
+        result = mmgr__resume_placing(job->installer, &job->staging, journal, &job->record, &back);
+        *finished = result == MMGR_OK && !back;
     }
+    if (result == MMGR_OK && !*finished)
+        result = adopt_fetching(job, journal);
     json_decref(journal);
     return result;
+}
+
+static void finished_by_journal(mmgr_install *job)
+{
+    pthread_mutex_lock(&job->installer->mutex);
+    job->status = MMGR_INSTALL_RUNNING;
+    pthread_mutex_unlock(&job->installer->mutex);
+    mmgr__install_event(job, MMGR_EVENT_INSTALL_RUNNING, NULL);
+    mmgr__install_completed(job);
 }
 
 static enum mmgr_result start_fetch(mmgr_install *job)
 {
     mmgr_installer *installer = job->installer;
-    enum mmgr_result result = mmgr__staging_open(installer, job->plan->staging_id, 1, &job->staging);
+    enum mmgr_result result =
+        mmgr__staging_open(installer, job->plan->staging_id, 1, &job->staging);
     if (result != MMGR_OK)
         return result;
-    int finished = 0;
+    int finished = 0, error;
     result = adopt_journal(job, &finished);
     if (finished) {
-        mmgr__install_status(job, MMGR_INSTALL_COMPLETED, MMGR_EVENT_INSTALL_COMPLETED);
+        finished_by_journal(job);
         return MMGR_OK;
     }
-    json_t *journal = result == MMGR_OK ? mmgr__journal_of_plan(job->plan, MMGR__STATE_FETCHING) : NULL;
+    json_t *journal =
+        result == MMGR_OK ? mmgr__journal_of_plan(job->plan, MMGR__STATE_FETCHING) : NULL;
     if (result == MMGR_OK)
         result = journal ? mmgr__install_journal_write(&job->staging, journal) : mmgr__oom();
     json_decref(journal);
-    if (result == MMGR_OK) {
-        pthread_mutex_lock(&installer->mutex);
-        mmgr__free(job->local_path);
-        job->local_path = mmgr__strdup(job->staging.files);
-        pthread_mutex_unlock(&installer->mutex);
-        result = url_file_is_there(job) ? mmgr__worker_push(installer, &installer->placer, job)
-                                        : submit_download(job);
-    }
+    if (result == MMGR_OK && (error = mmgr__io_mkdirs(job->staging.files, 0755)) < 0)
+        result = mmgr__fail_errno(-error, "make the folder", job->staging.files);
     if (result != MMGR_OK)
-        close_staging(job);
-    return result;
+        return result;
+    pthread_mutex_lock(&installer->mutex);
+    mmgr__free(job->local_path);
+    job->local_path = mmgr__strdup(job->staging.files);
+    pthread_mutex_unlock(&installer->mutex);
+    return url_file_is_there(job) ? mmgr__worker_push(installer, &installer->placer, job)
+                                  : submit_download(job);
 }
 
+/* A plan from a journal is done as it is, pinned to its commit; only what it says of a local
+ * source may be out of date. */
 static enum mmgr_result plan_job(mmgr_install *job)
 {
-    if (job->plan)
-        return MMGR_OK; /* taken from a journal */
+    if (job->plan && !job->plan->local)
+        return mmgr__plan_check_duplicate(job->installer, job->plan);
+    if (!job->parsed)
+        return mmgr__fail(MMGR_ERR_PATH_NOT_FOUND, "%s is not there any more", job->source);
     struct mmgr_install_options options = {.struct_size = sizeof options,
                                            .flags = job->flags,
                                            .source = job->source,
@@ -234,17 +337,26 @@ static enum mmgr_result plan_job(mmgr_install *job)
 
 void mmgr__install_plan(mmgr_install *job)
 {
-    pthread_mutex_lock(&job->installer->mutex);
-    int cancel = job->cancel;
-    pthread_mutex_unlock(&job->installer->mutex);
-    enum mmgr_result result =
-        cancel ? mmgr__fail(MMGR_ERR_CANCELLED, "%s: cancelled", job->source) : plan_job(job);
+    enum mmgr_result result = is_cancelled(job) ? MMGR_OK : plan_job(job);
+    if (is_cancelled(job)) {
+        mmgr__install_end_cancelled(job);
+        return;
+    }
     if (result == MMGR_OK && (job->flags & MMGR_INSTALL_INPLACE))
         result = mmgr__worker_push(job->installer, &job->installer->placer, job);
     else if (result == MMGR_OK)
         result = start_fetch(job);
-    if (result != MMGR_OK)
-        mmgr__install_fail(job);
+    if (result == MMGR_OK || is_closing(job->installer, result))
+        return;
+    if (result == MMGR_ERR_DUPLICATE_MODEL) {
+        /* Another process finished this install meanwhile. */
+        struct mmgr_error error;
+        mmgr__error_save(&error);
+        mmgr__install_drop_staging(job);
+        mmgr__error_restore(&error);
+    }
+    close_staging(job);
+    mmgr__install_fail(job);
 }
 
 /* For the closing installer: nothing of the download reaches the job any more. */

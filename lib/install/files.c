@@ -16,14 +16,16 @@
 
 int mmgr__has_weight_suffix(const char *name)
 {
-    static const char *const suffixes[] = {".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx"};
+    static const char *const suffixes[] = {".safetensors", ".ckpt", ".pt",  ".pth",
+                                           ".bin",         ".gguf", ".onnx"};
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
         if (mmgr__ends_with_nocase(name, suffixes[i]))
             return 1;
     return 0;
 }
 
-static enum mmgr_result add_item(struct mmgr__walk *walk, const char *relative, uint64_t size)
+static enum mmgr_result add_item(struct mmgr__walk *walk, const char *relative,
+                                 const struct stat *st)
 {
     if (walk->count >= MAX_FILES)
         return mmgr__fail(MMGR_ERR_INVALID_FILE, "the folder holds more than %d files", MAX_FILES);
@@ -32,12 +34,16 @@ static enum mmgr_result add_item(struct mmgr__walk *walk, const char *relative, 
     char *copy = mmgr__strdup(relative);
     if (!copy)
         return mmgr__oom();
-    walk->items[walk->count++] = (struct mmgr__walk_item){copy, size};
+    walk->items[walk->count++] =
+        (struct mmgr__walk_item){copy, (uint64_t)st->st_size,
+                                 (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
     return MMGR_OK;
 }
 
-/* Links to files are followed (a hub's cache is made of them), links to folders are not: they can loop. */
-static enum mmgr_result walk_folder(struct mmgr__walk *walk, const char *root, const char *below, int depth);
+/* Links to files are followed (a hub's cache is made of them), links to folders are not: they
+ * can loop. */
+static enum mmgr_result walk_folder(struct mmgr__walk *walk, const char *root, const char *below,
+                                    int depth);
 
 static enum mmgr_result walk_entry(struct mmgr__walk *walk, const char *root, const char *below,
                                    const char *name, int depth)
@@ -48,22 +54,24 @@ static enum mmgr_result walk_entry(struct mmgr__walk *walk, const char *root, co
     struct stat link, target;
     if (!full)
         result = mmgr__oom();
-    else if (mmgr__io_stat(AT_FDCWD, full, &link, 0) < 0 || mmgr__io_stat(AT_FDCWD, full, &target, 1) < 0)
+    else if (mmgr__io_stat(AT_FDCWD, full, &link, 0) < 0 ||
+             mmgr__io_stat(AT_FDCWD, full, &target, 1) < 0)
         result = MMGR_OK; /* vanished, or a dangling link: not part of the model */
     else if (S_ISDIR(link.st_mode))
         result = walk_folder(walk, root, relative, depth + 1);
     else if (S_ISREG(target.st_mode))
-        result = add_item(walk, relative, (uint64_t)target.st_size);
+        result = add_item(walk, relative, &target);
     mmgr__free(full);
     mmgr__free(relative);
     return result;
 }
 
-static enum mmgr_result walk_folder(struct mmgr__walk *walk, const char *root, const char *below, int depth)
+static enum mmgr_result walk_folder(struct mmgr__walk *walk, const char *root, const char *below,
+                                    int depth)
 {
     if (depth > MAX_DEPTH)
-        return mmgr__fail(MMGR_ERR_INVALID_FILE, "%s/%s: folders are nested deeper than %d", root, below,
-                          MAX_DEPTH);
+        return mmgr__fail(MMGR_ERR_INVALID_FILE, "%s/%s: folders are nested deeper than %d", root,
+                          below, MAX_DEPTH);
     char *path = *below ? mmgr__path_join(root, below) : mmgr__strdup(root);
     if (!path)
         return mmgr__oom();
@@ -99,7 +107,7 @@ enum mmgr_result mmgr__walk(const char *path, struct mmgr__walk *walk)
     if (S_ISDIR(st.st_mode))
         result = walk_folder(walk, path, "", 0);
     else if (S_ISREG(st.st_mode))
-        result = add_item(walk, "", (uint64_t)st.st_size);
+        result = add_item(walk, "", &st);
     else
         result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s is neither a file nor a folder", path);
     if (result != MMGR_OK) {

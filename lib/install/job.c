@@ -5,14 +5,16 @@
 
 #include "base/alloc.h"
 #include "base/event.h"
+#include "base/log.h"
 #include "install/install.h"
 
-static const char *const status_names[] = {"waiting",   "downloading", "running", "completed",
-                                           "error",     "cancelled",   "paused"};
+static const char *const status_names[] = {"waiting", "downloading", "running", "completed",
+                                           "error",   "cancelled",   "paused"};
 
 const char *mmgr_install_status_name(enum mmgr_install_status status)
 {
-    return (uint32_t)status < sizeof status_names / sizeof *status_names ? status_names[status] : NULL;
+    return (uint32_t)status < sizeof status_names / sizeof *status_names ? status_names[status]
+                                                                         : NULL;
 }
 
 static int keep(char **member, const char *text)
@@ -21,14 +23,16 @@ static int keep(char **member, const char *text)
     return !text || *member;
 }
 
-enum mmgr_result mmgr__install_new(mmgr_installer *installer, const struct mmgr_install_options *options,
-                               mmgr_source *parsed, mmgr_install **job)
+enum mmgr_result mmgr__install_new(mmgr_installer *installer,
+                                   const struct mmgr_install_options *options, mmgr_source *parsed,
+                                   mmgr_install **job)
 {
     mmgr_install *made = mmgr__alloc0(1, sizeof *made);
     if (!made)
         return mmgr__oom();
     mmgr__refs_init(&made->refs);
     made->installer = installer;
+    mmgr__refs_take(&installer->refs);
     made->staging.lock = -1;
     made->error.offset = MMGR_NO_OFFSET;
     made->flags = options->flags;
@@ -84,12 +88,14 @@ void mmgr_install_unref(mmgr_install *job)
     char *texts[] = {job->source, job->token, job->overrides, job->name, job->local_path};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         mmgr__free(texts[i]);
+    mmgr__installer_unref(job->installer);
     mmgr__free(job);
 }
 
 void mmgr__install_event(mmgr_install *job, enum mmgr_event_type type, const mmgr_event *progress)
 {
-    struct mmgr__event_data data = {.type = type, .job = job->id};
+    struct mmgr__event_data data = {
+        .type = type, .job = job->id, .decide = mmgr__install_decide, .service = job->installer};
     struct mmgr__event_part *parts = NULL;
     char *path = NULL;
     pthread_mutex_lock(&job->installer->mutex);
@@ -115,15 +121,34 @@ void mmgr__install_event(mmgr_install *job, enum mmgr_event_type type, const mmg
     mmgr__free(path);
 }
 
-void mmgr__install_status(mmgr_install *job, enum mmgr_install_status status, enum mmgr_event_type event)
+void mmgr__install_status(mmgr_install *job, enum mmgr_install_status status,
+                          enum mmgr_event_type event)
 {
-    /* The event goes first, so that whoever waits for the status finds it on the bus already. */
+    pthread_mutex_lock(&job->installer->mutex);
+    job->status = status;
+    job->announcing = event != MMGR_EVENT_NONE;
+    pthread_mutex_unlock(&job->installer->mutex);
     if (event != MMGR_EVENT_NONE)
         mmgr__install_event(job, event, NULL);
     pthread_mutex_lock(&job->installer->mutex);
-    job->status = status;
+    job->announcing = 0;
     pthread_cond_broadcast(&job->installer->changed);
     pthread_mutex_unlock(&job->installer->mutex);
+}
+
+void mmgr__install_end_cancelled(mmgr_install *job)
+{
+    if (mmgr__install_drop_staging(job) != MMGR_OK)
+        mmgr__log(MMGR_LOG_WARNING, "install", "%s", mmgr_error_message(mmgr_last_error()));
+    pthread_mutex_lock(&job->installer->mutex);
+    int refuse = job->refuse;
+    pthread_mutex_unlock(&job->installer->mutex);
+    if (refuse) {
+        mmgr__fail(MMGR_ERR_CANCELLED, "a handler ended the install of %s", job->source);
+        mmgr__install_fail(job);
+    } else {
+        mmgr__install_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
+    }
 }
 
 void mmgr__install_fail(mmgr_install *job)
@@ -131,10 +156,7 @@ void mmgr__install_fail(mmgr_install *job)
     pthread_mutex_lock(&job->installer->mutex);
     mmgr__error_save(&job->error);
     pthread_mutex_unlock(&job->installer->mutex);
-    if (job->error.code == MMGR_ERR_CANCELLED)
-        mmgr__install_status(job, MMGR_INSTALL_CANCELLED, MMGR_EVENT_INSTALL_CANCELLED);
-    else
-        mmgr__install_status(job, MMGR_INSTALL_ERROR, MMGR_EVENT_INSTALL_ERROR);
+    mmgr__install_status(job, MMGR_INSTALL_ERROR, MMGR_EVENT_INSTALL_ERROR);
 }
 
 uint64_t mmgr_install_id(const mmgr_install *job)
@@ -176,18 +198,28 @@ void mmgr_install_progress(const mmgr_install *job, uint64_t *bytes, uint64_t *t
     pthread_mutex_unlock(&job->installer->mutex);
 }
 
-enum mmgr_result mmgr_install_text(const mmgr_install *job, enum mmgr_install_text which, char **text)
+enum mmgr_result mmgr_install_text(const mmgr_install *job, enum mmgr_install_text which,
+                                   char **text)
 {
     if (!job || !text)
         return mmgr__bad_argument(job ? "text" : "job");
     pthread_mutex_lock(&job->installer->mutex);
     const char *found = NULL;
     switch (which) {
-    case MMGR_INSTALL_TEXT_SOURCE: found = job->source; break;
-    case MMGR_INSTALL_TEXT_LOCAL_PATH: found = job->local_path; break;
-    case MMGR_INSTALL_TEXT_CONFIG_IN: found = job->overrides; break;
-    case MMGR_INSTALL_TEXT_KEY: found = job->plan ? job->plan->key : NULL; break;
-    default: break;
+    case MMGR_INSTALL_TEXT_SOURCE:
+        found = job->source;
+        break;
+    case MMGR_INSTALL_TEXT_LOCAL_PATH:
+        found = job->local_path;
+        break;
+    case MMGR_INSTALL_TEXT_CONFIG_IN:
+        found = job->overrides;
+        break;
+    case MMGR_INSTALL_TEXT_KEY:
+        found = job->plan ? job->plan->key : NULL;
+        break;
+    default:
+        break;
     }
     char *copy = mmgr__strdup(found);
     pthread_mutex_unlock(&job->installer->mutex);
@@ -229,15 +261,22 @@ enum mmgr_result mmgr_installer_list(mmgr_installer *installer, const char *sour
     mmgr_install_list *made = mmgr__alloc0(1, sizeof *made);
     if (!made)
         return mmgr__oom();
+    /* Jobs carry the canonical string; people ask with the one that they typed. */
+    mmgr_source *parsed = NULL;
+    if (source && mmgr_source_parse(source, &parsed) != MMGR_OK)
+        parsed = NULL;
+    const char *canonical = parsed ? mmgr_source_part(parsed, MMGR_SOURCE_PART_TEXT) : NULL;
     pthread_mutex_lock(&installer->mutex);
     uint32_t count = 0;
     for (mmgr_install *job = installer->jobs; job; job = job->next)
         count++;
     made->items = mmgr__alloc0(count ? count : 1, sizeof *made->items);
     for (mmgr_install *job = installer->jobs; made->items && job; job = job->next)
-        if (!source || strcmp(source, job->source) == 0)
+        if (!source || strcmp(source, job->source) == 0 ||
+            (canonical && strcmp(canonical, job->source) == 0))
             made->items[made->count++] = mmgr_install_ref(job);
     pthread_mutex_unlock(&installer->mutex);
+    mmgr_source_unref(parsed);
     if (!made->items) {
         mmgr__free(made);
         return mmgr__oom();

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* From files in a staging folder to a record: identify, choose the folder once, rename, record. The journal
- * says "placing" before the first change and goes away after the last, so that each step can be redone. */
+/* From identified files in a staging folder to a record: choose the folder once, rename, record.
+ * The journal says "placing" before the first change and goes away after the last, so that each
+ * step can be redone. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
-
-#include <modelmgr/config.h>
-#include <modelmgr/hash.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -21,185 +19,89 @@
 
 #define MAX_TWINS 10000
 
-/* --- identification ------------------------------------------------------------------------------- */
-
-/* The caller's overrides, with the name that the plan chose where they have none. Owned JSON text. */
-static char *effective_overrides(const mmgr_plan *plan)
+/* Is there an entry of this name, whatever its case? Other file systems would take the two for
+ * one. */
+static int name_is_taken(int folder, const char *name)
 {
-    json_t *object = NULL;
-    if (plan->overrides &&
-        mmgr__json_parse(plan->overrides, strlen(plan->overrides), MMGR_ERR_INVALID_CONFIG, "overrides",
-                         &object) != MMGR_OK)
-        return NULL;
-    if (!object)
-        object = json_object();
-    if (object && !json_object_get(object, "name"))
-        json_object_set_new(object, "name", json_string(plan->name));
-    char *text = object ? mmgr__json_dump(object) : NULL;
-    json_decref(object);
-    if (!text)
-        mmgr__oom();
-    return text;
-}
-
-/* Fields that identification may fill in; each only where the kind of the model has it. */
-static enum mmgr_result set_probed(mmgr_record_builder *builder, const mmgr_probe_result *probe)
-{
-    const struct mmgr__kind *kind = mmgr__kind_find(mmgr_probe_result_text(probe, MMGR_FIELD_TYPE),
-                                                    mmgr_probe_result_text(probe, MMGR_FIELD_FORMAT));
-    const struct mmgr__field *field;
-    enum mmgr_result result = MMGR_OK;
-    for (uint32_t i = 0; result == MMGR_OK && (field = mmgr__field_at(i)); i++) {
-        const char *value = mmgr_probe_result_text(probe, field->id);
-        int has = field->general || field->required || !kind;
-        for (size_t k = 0; !has && k < sizeof kind->fields / sizeof *kind->fields; k++)
-            has = kind->fields[k] == field->id;
-        if (value && has)
-            result = mmgr_record_builder_set(builder, field->id, value);
-    }
-    return result;
-}
-
-static enum mmgr_result set_origin(mmgr_record_builder *builder, const mmgr_plan *plan, const char *path)
-{
-    const struct {
-        enum mmgr_field field;
-        const char *value;
-    } rows[] = {
-        {MMGR_FIELD_KEY, plan->key},           {MMGR_FIELD_PATH, path},
-        {MMGR_FIELD_SOURCE, plan->source},     {MMGR_FIELD_SOURCE_TYPE, plan->source_type},
-        {MMGR_FIELD_REVISION, plan->revision}, {MMGR_FIELD_SOURCE_API_RESPONSE, plan->response},
-        {MMGR_FIELD_TAGS, plan->tags},         {MMGR_FIELD_SOURCE_URL, plan->page_url},
-    };
-    enum mmgr_result result = MMGR_OK;
-    for (size_t i = 0; result == MMGR_OK && i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].value)
-            result = mmgr_record_builder_set(builder, rows[i].field, rows[i].value);
-    return result;
-}
-
-/* One manifest row a file below `path`; hashes by name from the plan and what the download found. */
-static enum mmgr_result set_manifest(mmgr_record_builder *builder, const mmgr_plan *plan, const char *path,
-                                     char *const *part_sha256, uint32_t flags, uint64_t *total)
-{
-    struct mmgr__walk walk;
-    enum mmgr_result result = mmgr__walk(path, &walk);
-    if (result != MMGR_OK)
-        return result;
-    mmgr__record_builder_clear_files(builder);
-    *total = 0;
-    for (size_t i = 0; result == MMGR_OK && i < walk.count; i++) {
-        char *relative = walk.items[i].relative;
-        char *full = *relative ? mmgr__path_join(path, relative) : mmgr__strdup(path);
-        struct stat st;
-        struct mmgr__file file = {.path = relative, .flags = flags};
-        int error = full ? mmgr__io_stat(AT_FDCWD, full, &st, 1) : -ENOMEM;
-        if (error < 0) {
-            result = mmgr__fail_errno(-error, "find", full ? full : path);
-        } else {
-            file.size = (uint64_t)st.st_size;
-            file.mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-            file.device = st.st_dev;
-            file.inode = st.st_ino;
-            for (size_t p = 0; p < plan->count; p++)
-                if (!*relative || strcmp(plan->files[p].relative, relative) == 0) {
-                    file.sha256 = part_sha256 && part_sha256[p] ? part_sha256[p] : plan->files[p].sha256;
-                    file.git_sha1 = plan->files[p].git_sha1;
-                    break;
-                }
-            result = mmgr__record_builder_add_file(builder, &file);
-            *total += file.size;
-        }
-        mmgr__free(full);
-    }
-    mmgr__walk_free(&walk);
-    return result;
-}
-
-static enum mmgr_result set_content(mmgr_record_builder *builder, const char *path, uint64_t total)
-{
-    char *hash, size[24];
-    enum mmgr_result result = mmgr_hash_path(path, NULL, &hash);
-    if (result != MMGR_OK)
-        return result;
-    result = mmgr_record_builder_set(builder, MMGR_FIELD_HASH, hash);
-    mmgr_string_free(hash);
-    snprintf(size, sizeof size, "%llu", (unsigned long long)total);
-    return result == MMGR_OK ? mmgr_record_builder_set(builder, MMGR_FIELD_FILE_SIZE, size) : result;
-}
-
-enum mmgr_result mmgr__identify(mmgr_installer *installer, const mmgr_plan *plan, const char *path,
-                                char *const *part_sha256, uint32_t file_flags, mmgr_record **record)
-{
-    char *overrides = effective_overrides(plan);
-    if (!overrides)
-        return mmgr_error_code(mmgr_last_error());
-    int allow = (plan->flags & MMGR_INSTALL_ALLOW_UNKNOWN) != 0;
-    const char *configured = mmgr_config_get(installer->config, "allow_unknown");
-    if (configured && strcmp(configured, "true") == 0)
-        allow = 1;
-    struct mmgr_probe_options options = {.struct_size = sizeof options,
-                                         .flags = allow ? MMGR_PROBE_ALLOW_UNKNOWN : 0,
-                                         .overrides = overrides};
-    mmgr_probe_result *probe = NULL;
-    mmgr_record_builder *builder = NULL;
-    uint64_t total = 0;
-    enum mmgr_result result = mmgr_probe_path(installer->prober, path, &options, &probe);
-    if (result == MMGR_OK)
-        result = mmgr_record_builder_new(NULL, &builder);
-    if (result == MMGR_OK)
-        result = set_probed(builder, probe);
-    if (result == MMGR_OK)
-        result = set_origin(builder, plan, path);
-    if (result == MMGR_OK)
-        result = set_manifest(builder, plan, path, part_sha256, file_flags, &total);
-    if (result == MMGR_OK)
-        result = set_content(builder, path, total);
-    if (result == MMGR_OK)
-        result = mmgr_record_builder_merge(builder, overrides);
-    if (result == MMGR_OK)
-        result = mmgr_record_builder_build(builder, record);
-    mmgr_record_builder_free(builder);
-    mmgr_probe_result_unref(probe);
-    mmgr__free(overrides);
-    return result;
-}
-
-/* --- placement ------------------------------------------------------------------------------------ */
-
-/* Is there an entry of this name, whatever its case? Other file systems would take the two for one. */
-static int name_is_taken(const char *folder, const char *name)
-{
-    DIR *dir = opendir(folder);
+    int copy = mmgr__io_open_dir(folder, ".");
+    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
     int taken = 0;
     for (struct dirent *entry; dir && !taken && (entry = readdir(dir));)
         taken = strcasecmp(entry->d_name, name) == 0;
     if (dir)
         closedir(dir);
+    else
+        mmgr__io_close(copy);
     return taken;
 }
 
-/* "BASE/TYPE/NAME", "BASE/TYPE/NAME~2", … the first that is free from `*twin` on. Owned. */
-static char *choose_folder(const mmgr_installer *installer, const mmgr_record *record, int *twin)
+/* Open a folder below another, made where it is missing. A link in its place leads elsewhere:
+ * -ELOOP. */
+static int enter_folder(int parent, const char *name)
 {
-    char *name = mmgr__path_portable_name(mmgr_record_text(record, MMGR_FIELD_NAME));
-    char *base = mmgr__path_portable_name(mmgr_record_text(record, MMGR_FIELD_BASE));
-    char *type = mmgr__path_portable_name(mmgr_record_text(record, MMGR_FIELD_TYPE));
-    char *parent = base && type ? mmgr__printf("%s/%s/%s", installer->models_dir, base, type) : NULL;
-    char *found = NULL;
-    for (; name && parent && !found && *twin < MAX_TWINS; (*twin)++) {
-        char *candidate = *twin == 1 ? mmgr__strdup(name) : mmgr__printf("%s~%d", name, *twin);
-        if (!candidate)
-            break;
-        if (!name_is_taken(parent, candidate))
-            found = mmgr__printf("%s/%s/%s", base, type, candidate);
-        mmgr__free(candidate);
+    int error = mmgr__io_mkdir(parent, name, 0755);
+    if (error == 0)
+        error = mmgr__io_fsync_dir(parent, ".");
+    return error == 0 || error == -EEXIST
+               ? mmgr__io_open_beneath(parent, name, O_RDONLY | O_DIRECTORY, 0)
+               : error;
+}
+
+/* Where a model goes: models_dir/BASE/TYPE, open, and the name that is wanted there. */
+struct spot {
+    char *base, *type, *name;
+    int folder;
+    int twin; /* next "~n" to try */
+};
+
+static void spot_close(struct spot *spot)
+{
+    mmgr__free(spot->base);
+    mmgr__free(spot->type);
+    mmgr__free(spot->name);
+    mmgr__io_close(spot->folder);
+}
+
+static enum mmgr_result spot_open(const mmgr_installer *installer, const mmgr_record *record,
+                                  struct spot *spot)
+{
+    *spot =
+        (struct spot){.base = mmgr__path_portable_name(mmgr_record_text(record, MMGR_FIELD_BASE)),
+                      .type = mmgr__path_portable_name(mmgr_record_text(record, MMGR_FIELD_TYPE)),
+                      .name = mmgr__path_portable_name(mmgr_record_text(record, MMGR_FIELD_NAME)),
+                      .folder = -1,
+                      .twin = 1};
+    enum mmgr_result result = spot->base && spot->type && spot->name ? MMGR_OK : mmgr__oom();
+    int top = result == MMGR_OK ? mmgr__io_open_dir(AT_FDCWD, installer->models_dir) : -1;
+    if (result == MMGR_OK && top < 0)
+        result = mmgr__fail_errno(-top, "open", installer->models_dir);
+    int middle = result == MMGR_OK ? enter_folder(top, spot->base) : -1;
+    if (result == MMGR_OK && middle < 0) {
+        result = mmgr__fail_errno(-middle, "enter", spot->base);
+        mmgr__error_prefix("%s", installer->models_dir);
     }
-    mmgr__free(parent);
-    mmgr__free(type);
-    mmgr__free(base);
-    mmgr__free(name);
-    return found;
+    if (result == MMGR_OK && (spot->folder = enter_folder(middle, spot->type)) < 0) {
+        result = mmgr__fail_errno(-spot->folder, "enter", spot->type);
+        mmgr__error_prefix("%s/%s", installer->models_dir, spot->base);
+    }
+    mmgr__io_close(middle);
+    mmgr__io_close(top);
+    if (result != MMGR_OK)
+        spot_close(spot);
+    return result;
+}
+
+/* NAME, NAME~2, … the first that is free. Owned; NULL: no memory, or none is free. */
+static char *next_name(struct spot *spot)
+{
+    while (spot->twin < MAX_TWINS) {
+        int twin = spot->twin++;
+        char *name = twin == 1 ? mmgr__strdup(spot->name) : mmgr__printf("%s~%d", spot->name, twin);
+        if (!name || !name_is_taken(spot->folder, name))
+            return name;
+        mmgr__free(name);
+    }
+    return NULL;
 }
 
 /* The plan's journal, with where the files go and the record that is to be committed. */
@@ -208,13 +110,13 @@ static json_t *placing_journal(const mmgr_plan *plan, const mmgr_record *record,
 {
     json_t *journal = mmgr__journal_of_plan(plan, MMGR__STATE_PLACING);
     char *stored = mmgr__record_stored_json(record);
-    int ok = journal && stored && json_object_set_new(journal, "folder", json_string(folder)) == 0 &&
+    int ok = journal && stored &&
+             json_object_set_new(journal, "folder", json_string(folder)) == 0 &&
              json_object_set_new(journal, "record", json_string(stored)) == 0;
     json_t *files = json_object_get(journal, "files"), *row;
     size_t index;
-    json_array_foreach(files, index, row)
-        if (ok && part_sha256 && part_sha256[index])
-            ok = json_object_set_new(row, "sha256", json_string(part_sha256[index])) == 0;
+    json_array_foreach(files, index, row) if (ok && part_sha256 && part_sha256[index]) ok =
+        json_object_set_new(row, "sha256", json_string(part_sha256[index])) == 0;
     mmgr__free(stored);
     if (!ok) {
         json_decref(journal);
@@ -223,58 +125,49 @@ static json_t *placing_journal(const mmgr_plan *plan, const mmgr_record *record,
     return journal;
 }
 
-static int sync_parents(const struct mmgr__staging *staging, const char *folder)
+/* files/ → models_dir/BASE/TYPE/name. EXISTS when someone took the name in the meantime. */
+static enum mmgr_result move_into_place(const struct mmgr__staging *staging,
+                                        const struct spot *spot, const char *name)
 {
-    char *parent = mmgr__path_dirname(folder);
-    int error = parent ? mmgr__io_fsync_dir(AT_FDCWD, parent) : -ENOMEM;
-    mmgr__free(parent);
-    return error < 0 ? error : mmgr__io_fsync_dir(AT_FDCWD, staging->folder);
+    int error = mmgr__io_rename(AT_FDCWD, staging->files, spot->folder, name, 1);
+    if (error == 0)
+        error = mmgr__io_fsync_dir(spot->folder, ".");
+    if (error == 0)
+        error = mmgr__io_fsync_dir(AT_FDCWD, staging->folder);
+    return error < 0 ? mmgr__fail_errno(-error, "move the model to", name) : MMGR_OK;
 }
 
-/* files/ → models_dir/folder. EXISTS when someone took the name in the meantime. */
-static enum mmgr_result move_into_place(mmgr_installer *installer, const struct mmgr__staging *staging,
-                                        const char *folder)
-{
-    char *target = mmgr__path_join(installer->models_dir, folder);
-    char *parent = target ? mmgr__path_dirname(target) : NULL;
-    int error = parent ? mmgr__io_mkdirs(parent, 0755) : -ENOMEM;
-    if (error == 0)
-        error = mmgr__io_rename(AT_FDCWD, staging->files, AT_FDCWD, target, 1);
-    if (error == 0)
-        error = sync_parents(staging, target);
-    enum mmgr_result result = error < 0 ? mmgr__fail_errno(-error, "move the model to", target) : MMGR_OK;
-    mmgr__free(parent);
-    mmgr__free(target);
-    return result;
-}
-
-static enum mmgr_result choose_and_move(mmgr_installer *installer, struct mmgr__staging *staging,
-                                        const mmgr_plan *plan, const mmgr_record *identified,
+static enum mmgr_result choose_and_move(struct mmgr__staging *staging, const mmgr_plan *plan,
+                                        const mmgr_record *identified, struct spot *spot,
                                         char *const *part_sha256, json_t **journal)
 {
-    int twin = 1;
     for (;;) {
-        char *folder = choose_folder(installer, identified, &twin);
-        if (!folder)
-            return mmgr__fail(MMGR_ERR_EXISTS, "no free folder name for %s",
-                              mmgr_record_text(identified, MMGR_FIELD_NAME));
-        json_t *made = placing_journal(plan, identified, folder, part_sha256);
-        enum mmgr_result result = made ? mmgr__install_journal_write(staging, made) : mmgr__oom();
+        char *name = next_name(spot);
+        char *folder = name ? mmgr__printf("%s/%s/%s", spot->base, spot->type, name) : NULL;
+        json_t *made = folder ? placing_journal(plan, identified, folder, part_sha256) : NULL;
+        enum mmgr_result result = MMGR_OK;
+        if (!name && spot->twin >= MAX_TWINS)
+            result = mmgr__fail(MMGR_ERR_EXISTS, "no free folder name for %s", spot->name);
+        else
+            result = made ? mmgr__install_journal_write(staging, made) : mmgr__oom();
         if (result == MMGR_OK)
-            result = move_into_place(installer, staging, folder);
+            result = move_into_place(staging, spot, name);
+        int again = result == MMGR_ERR_EXISTS && made;
         mmgr__free(folder);
+        mmgr__free(name);
         if (result == MMGR_OK) {
             *journal = made;
             return MMGR_OK;
         }
         json_decref(made);
-        if (result != MMGR_ERR_EXISTS)
+        if (!again)
             return result;
     }
 }
 
-enum mmgr_result mmgr__place(mmgr_installer *installer, struct mmgr__staging *staging, const mmgr_plan *plan,
-                             const mmgr_record *identified, char *const *part_sha256, mmgr_record **placed)
+enum mmgr_result mmgr__place(mmgr_installer *installer, struct mmgr__staging *staging,
+                             const mmgr_plan *plan, const mmgr_record *identified,
+                             char *const *part_sha256, mmgr_record **placed)
 {
     char *path = mmgr__path_join(installer->staging_dir, "place.lock");
     if (!path)
@@ -287,9 +180,14 @@ enum mmgr_result mmgr__place(mmgr_installer *installer, struct mmgr__staging *st
     if (result != MMGR_OK)
         return result;
     json_t *journal = NULL;
+    struct spot spot = {.folder = -1};
     result = mmgr__plan_check_duplicate(installer, plan);
     if (result == MMGR_OK)
-        result = choose_and_move(installer, staging, plan, identified, part_sha256, &journal);
+        result = spot_open(installer, identified, &spot);
+    if (result == MMGR_OK) {
+        result = choose_and_move(staging, plan, identified, &spot, part_sha256, &journal);
+        spot_close(&spot);
+    }
     if (result == MMGR_OK)
         result = mmgr__finish_placing(installer, staging, journal, placed);
     json_decref(journal);
@@ -297,48 +195,69 @@ enum mmgr_result mmgr__place(mmgr_installer *installer, struct mmgr__staging *st
     return result;
 }
 
-/* The model's path below models_dir, which is the folder, or the one file in it. Owned. */
-static char *placed_path(const mmgr_installer *installer, const char *folder, int single)
+/* The path of a placed model: its folder, or the one file in it. Owned. */
+static char *placed_path(const mmgr_installer *installer, const char *folder, const mmgr_plan *plan)
 {
     char *target = mmgr__path_join(installer->models_dir, folder);
-    struct mmgr__walk walk;
-    if (!target || !single || mmgr__walk(target, &walk) != MMGR_OK)
+    if (!target || !plan->single)
         return target;
-    char *file = walk.count == 1 ? mmgr__path_join(target, walk.items[0].relative) : NULL;
-    mmgr__walk_free(&walk);
-    if (!file)
-        return target;
+    char *file = mmgr__path_join(target, plan->files[0].relative);
     mmgr__free(target);
     return file;
+}
+
+/* Texts that a placing journal must have. */
+static enum mmgr_result check_placing(const struct mmgr__staging *staging, const json_t *journal)
+{
+    const char *folder = mmgr__json_text(journal, "folder");
+    if (!folder || !mmgr__json_text(journal, "record"))
+        return mmgr__fail(MMGR_ERR_INVALID_FILE, "%s names no folder or no record",
+                          staging->journal);
+    return mmgr__path_check_relative(folder);
+}
+
+/* What remains of the staging folder is no reason to call the install failed: recovery removes
+ * it. */
+static void drop_journal(struct mmgr__staging *staging)
+{
+    struct mmgr_error error;
+    mmgr__error_save(&error);
+    if (mmgr__staging_drop(staging) != MMGR_OK)
+        mmgr__log(MMGR_LOG_WARNING, "install", "%s", mmgr_error_message(mmgr_last_error()));
+    mmgr__error_restore(&error);
 }
 
 enum mmgr_result mmgr__finish_placing(mmgr_installer *installer, struct mmgr__staging *staging,
                                       const json_t *journal, mmgr_record **placed)
 {
-    const char *folder = mmgr__json_text(journal, "folder"), *stored = mmgr__json_text(journal, "record");
-    if (!folder || !stored || mmgr__path_check_relative(folder) != MMGR_OK)
-        return mmgr__fail(MMGR_ERR_INVALID_FILE, "%s names no folder or no record", staging->journal);
     mmgr_plan *plan;
-    enum mmgr_result result = mmgr__plan_of_journal(journal, &plan);
+    enum mmgr_result result = check_placing(staging, journal);
+    if (result == MMGR_OK)
+        result = mmgr__plan_of_journal(journal, &plan);
     if (result != MMGR_OK)
         return result;
     mmgr_record *record = NULL, *base = NULL;
     mmgr_record_builder *builder = NULL;
     uint64_t total;
-    char *path = placed_path(installer, folder, plan->single);
-    result = path ? mmgr_record_from_json(stored, &base) : mmgr__oom();
+    char *path = placed_path(installer, mmgr__json_text(journal, "folder"), plan);
+    result = path ? mmgr_record_from_json(mmgr__json_text(journal, "record"), &base) : mmgr__oom();
     if (result == MMGR_OK)
         result = mmgr_record_builder_new(base, &builder);
     if (result == MMGR_OK)
         result = mmgr_record_builder_set(builder, MMGR_FIELD_PATH, path);
     if (result == MMGR_OK)
-        result = set_manifest(builder, plan, path, NULL, MMGR_FILE_OWNED, &total);
+        result = mmgr__set_manifest(builder, plan, path, NULL, MMGR_FILE_OWNED, &total);
     if (result == MMGR_OK)
         result = mmgr_record_builder_build(builder, &record);
+    if (result == MMGR_OK && (total = (uint64_t)-mmgr__io_point("record")) != 0)
+        result = mmgr__fail_errno((int)total, "record", path);
     if (result == MMGR_OK)
         result = mmgr__store_add_full(installer->store, record, MMGR__STORE_AGAIN, placed);
-    if (result == MMGR_OK && mmgr__staging_drop(staging) != MMGR_OK)
-        mmgr__log(MMGR_LOG_WARNING, "install", "%s", mmgr_error_message(mmgr_last_error()));
+    /* A record that someone made of the placed files meanwhile has them now. */
+    const char *field =
+        result == MMGR_ERR_DUPLICATE_MODEL ? mmgr_error_field(mmgr_last_error()) : NULL;
+    if (result == MMGR_OK || (field && strcmp(field, "path") == 0))
+        drop_journal(staging);
     mmgr_record_unref(record);
     mmgr_record_builder_free(builder);
     mmgr_record_unref(base);
@@ -347,116 +266,64 @@ enum mmgr_result mmgr__finish_placing(mmgr_installer *installer, struct mmgr__st
     return result;
 }
 
+/* Are the files of a placed model there with their sizes? */
+static int placed_whole(const mmgr_installer *installer, const char *folder, const mmgr_plan *plan)
+{
+    int whole = 1;
+    for (size_t i = 0; whole && i < plan->count; i++) {
+        char *target = mmgr__path_join(installer->models_dir, folder);
+        char *file = target ? mmgr__path_join(target, plan->files[i].relative) : NULL;
+        struct stat st;
+        whole = file && mmgr__io_stat(AT_FDCWD, file, &st, 1) == 0 && S_ISREG(st.st_mode) &&
+                (plan->files[i].size == UINT64_MAX || (uint64_t)st.st_size == plan->files[i].size);
+        mmgr__free(file);
+        mmgr__free(target);
+    }
+    return whole;
+}
+
+/* Undo a placement of which files are gone: what there is becomes the start of another fetch. */
+static enum mmgr_result take_back(mmgr_installer *installer, struct mmgr__staging *staging,
+                                  const mmgr_plan *plan, json_t *journal)
+{
+    char *target = mmgr__path_join(installer->models_dir, mmgr__json_text(journal, "folder"));
+    int error = target ? mmgr__io_rename(AT_FDCWD, target, AT_FDCWD, staging->files, 1) : -ENOMEM;
+    if (error == -ENOENT)
+        error = 0;
+    enum mmgr_result result =
+        error < 0 ? mmgr__fail_errno(-error, "take back", target ? target : "a model") : MMGR_OK;
+    mmgr__free(target);
+    json_t *fetching = result == MMGR_OK ? mmgr__journal_of_plan(plan, MMGR__STATE_FETCHING) : NULL;
+    if (result == MMGR_OK)
+        result = fetching ? mmgr__install_journal_write(staging, fetching) : mmgr__oom();
+    if (result == MMGR_OK &&
+        json_object_set_new(journal, "state", json_string(MMGR__STATE_FETCHING)) != 0)
+        result = mmgr__oom();
+    json_decref(fetching);
+    return result;
+}
+
 enum mmgr_result mmgr__resume_placing(mmgr_installer *installer, struct mmgr__staging *staging,
-                                      const json_t *journal, mmgr_record **placed)
+                                      json_t *journal, mmgr_record **placed, int *back)
 {
     struct stat st;
-    if (mmgr__io_stat(AT_FDCWD, staging->files, &st, 0) < 0)
-        return mmgr__finish_placing(installer, staging, journal, placed);
-    const char *stored = mmgr__json_text(journal, "record");
     mmgr_plan *plan = NULL;
     mmgr_record *record = NULL;
-    enum mmgr_result result = stored ? mmgr_record_from_json(stored, &record)
-                                     : mmgr__fail(MMGR_ERR_INVALID_FILE, "%s has no record",
-                                                  staging->journal);
+    enum mmgr_result result = check_placing(staging, journal);
     if (result == MMGR_OK)
         result = mmgr__plan_of_journal(journal, &plan);
-    if (result == MMGR_OK)
-        result = mmgr__place(installer, staging, plan, record, NULL, placed);
+    if (result != MMGR_OK)
+        return result;
+    if (mmgr__io_stat(AT_FDCWD, staging->files, &st, 0) == 0) {
+        result = mmgr_record_from_json(mmgr__json_text(journal, "record"), &record);
+        if (result == MMGR_OK)
+            result = mmgr__place(installer, staging, plan, record, NULL, placed);
+    } else if (placed_whole(installer, mmgr__json_text(journal, "folder"), plan)) {
+        result = mmgr__finish_placing(installer, staging, journal, placed);
+    } else if ((result = take_back(installer, staging, plan, journal)) == MMGR_OK) {
+        *back = 1;
+    }
     mmgr_plan_free(plan);
     mmgr_record_unref(record);
     return result;
-}
-
-/* --- the job -------------------------------------------------------------------------------------- */
-
-/* A move is a copy whose originals go away once the record is committed: a crash costs nothing. */
-static void remove_originals(const mmgr_plan *plan)
-{
-    for (size_t i = 0; i < plan->count; i++) {
-        struct stat st;
-        if (mmgr__io_stat(AT_FDCWD, plan->files[i].from, &st, 0) == 0 && S_ISREG(st.st_mode) &&
-            (uint64_t)st.st_size == plan->files[i].size)
-            mmgr__io_unlink(AT_FDCWD, plan->files[i].from);
-    }
-    if (plan->single)
-        return;
-    for (size_t i = plan->count; i-- > 0;) {
-        char *folder = mmgr__path_dirname(plan->files[i].from);
-        while (folder && (strcmp(folder, plan->local) == 0 || mmgr__path_inside(folder, plan->local)) &&
-               mmgr__io_rmdir(AT_FDCWD, folder) == 0) {
-            char *parent = mmgr__path_dirname(folder);
-            mmgr__free(folder);
-            folder = parent;
-        }
-        mmgr__free(folder);
-    }
-}
-
-static enum mmgr_result record_in_place(mmgr_install *job)
-{
-    mmgr_installer *installer = job->installer;
-    int inside = mmgr__path_inside(job->plan->local, installer->models_dir) != NULL;
-    mmgr_record *record;
-    enum mmgr_result result = mmgr__identify(installer, job->plan, job->plan->local, NULL,
-                                             inside ? MMGR_FILE_OWNED : MMGR_FILE_LINKED, &record);
-    if (result != MMGR_OK)
-        return result;
-    result = mmgr__store_add_full(installer->store, record, 0, &job->record);
-    mmgr_record_unref(record);
-    return result;
-}
-
-static enum mmgr_result record_staged(mmgr_install *job)
-{
-    char *path = mmgr__strdup(job->staging.files);
-    struct mmgr__walk walk;
-    enum mmgr_result result = path ? MMGR_OK : mmgr__oom();
-    if (result == MMGR_OK && job->plan->single && (result = mmgr__walk(path, &walk)) == MMGR_OK) {
-        mmgr__free(path);
-        path = walk.count == 1 ? mmgr__path_join(job->staging.files, walk.items[0].relative) : NULL;
-        if (!path)
-            result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: %zu files came where one was expected",
-                                job->source, walk.count);
-        mmgr__walk_free(&walk);
-    }
-    mmgr_record *record = NULL;
-    if (result == MMGR_OK)
-        result = mmgr__identify(job->installer, job->plan, path, job->part_sha256, MMGR_FILE_OWNED, &record);
-    if (result == MMGR_OK)
-        result = mmgr__place(job->installer, &job->staging, job->plan, record, job->part_sha256,
-                             &job->record);
-    if (result == MMGR_OK && (job->flags & MMGR_INSTALL_MOVE))
-        remove_originals(job->plan);
-    mmgr_record_unref(record);
-    mmgr__free(path);
-    return result;
-}
-
-void mmgr__install_place(mmgr_install *job)
-{
-    mmgr__install_status(job, MMGR_INSTALL_RUNNING, MMGR_EVENT_INSTALL_RUNNING);
-    enum mmgr_result result =
-        job->flags & MMGR_INSTALL_INPLACE ? record_in_place(job) : record_staged(job);
-    if (result == MMGR_ERR_DUPLICATE_MODEL && job->staging.folder) {
-        /* Another process was first: the bytes are of no more use. */
-        struct mmgr_error error;
-        mmgr__error_save(&error);
-        mmgr__staging_drop(&job->staging);
-        mmgr__error_restore(&error);
-    }
-    mmgr__staging_close(&job->staging);
-    if (result != MMGR_OK) {
-        mmgr__install_fail(job);
-        return;
-    }
-    pthread_mutex_lock(&job->installer->mutex);
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < mmgr_record_file_count(job->record); i++)
-        size += mmgr_record_file_size(job->record, i);
-    job->bytes = job->total = size;
-    mmgr__free(job->local_path);
-    job->local_path = mmgr__strdup(mmgr_record_location(job->record));
-    pthread_mutex_unlock(&job->installer->mutex);
-    mmgr__install_status(job, MMGR_INSTALL_COMPLETED, MMGR_EVENT_INSTALL_COMPLETED);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What the last process left behind, by its journals: local steps are finished, unfinished downloads become
- * paused jobs. Every step can be interrupted and done again. No network. */
+/* What the last process left behind, by its journals: local steps are finished, unfinished
+ * downloads become paused jobs. Every step can be interrupted and done again. No network. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "install/install.h"
@@ -33,8 +35,23 @@ static enum mmgr_result add_paused_job(mmgr_installer *installer, const json_t *
     }
     mmgr__install_set_plan(job, plan);
     job->status = MMGR_INSTALL_PAUSED;
-    mmgr__install_append(installer, job);
+    mmgr__install_append(installer, job); /* nobody else knows the installer yet */
+    mmgr_install_unref(job);
     return MMGR_OK;
+}
+
+static enum mmgr_result recover_placing(mmgr_installer *installer, struct mmgr__staging *staging,
+                                        json_t *journal)
+{
+    int back = 0;
+    struct stat st;
+    enum mmgr_result result = mmgr__resume_placing(installer, staging, journal, NULL, &back);
+    if (result == MMGR_OK && back)
+        return add_paused_job(installer, journal);
+    if (result == MMGR_ERR_DUPLICATE_MODEL && staging->folder &&
+        mmgr__io_stat(AT_FDCWD, staging->files, &st, 0) == 0)
+        return mmgr__staging_drop(staging); /* another process installed the same meanwhile */
+    return result;
 }
 
 static enum mmgr_result recover_one(mmgr_installer *installer, const char *id)
@@ -52,14 +69,13 @@ static enum mmgr_result recover_one(mmgr_installer *installer, const char *id)
         if (strcmp(state, MMGR__STATE_FETCHING) == 0)
             result = add_paused_job(installer, journal);
         else if (strcmp(state, MMGR__STATE_PLACING) == 0)
-            result = mmgr__resume_placing(installer, &staging, journal, NULL);
+            result = recover_placing(installer, &staging, journal);
         else if (strcmp(state, MMGR__STATE_REMOVING) == 0)
             result = mmgr__finish_removing(installer, &staging, journal, NULL);
         else
-            result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: unknown state \"%s\"", staging.journal, state);
+            result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: unknown state \"%s\"", staging.journal,
+                                state);
     }
-    if (result == MMGR_ERR_DUPLICATE_MODEL && staging.folder)
-        result = mmgr__staging_drop(&staging); /* another process installed the same meanwhile */
     json_decref(journal);
     mmgr__staging_close(&staging);
     return result;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Removing models: the intent is journalled, then the record goes, then the files that are still the ones
- * that were recorded, then folders that became empty. Never a tree. */
+/* Removing models: the intent is journalled, then the record goes, then the files that are still
+ * the ones that were recorded, then folders that became empty. Never a tree. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -12,8 +13,8 @@
 #include "base/record.h"
 #include "install/install.h"
 
-/* The folder from which a model's files are reached without following a link: models_dir for models inside
- * it, else the folder that holds the model. */
+/* The folder from which a model's files are reached without following a link: models_dir for
+ * models inside it, else the folder that holds the model. */
 static char *removal_root(const mmgr_installer *installer, const char *location, const char **below)
 {
     const char *inside = mmgr__path_inside(location, installer->models_dir);
@@ -40,16 +41,17 @@ static enum mmgr_result check_reachable(const char *root, const char *below)
 static json_t *removing_journal(const mmgr_record *record, int force)
 {
     json_t *journal =
-        json_pack("{s:i, s:s, s:s, s:s, s:b, s:[]}", "version", 1, "state", MMGR__STATE_REMOVING, "key",
-                  mmgr_record_text(record, MMGR_FIELD_KEY), "location", mmgr_record_location(record),
-                  "force", force, "files");
+        json_pack("{s:i, s:s, s:s, s:s, s:b, s:[]}", "version", 1, "state", MMGR__STATE_REMOVING,
+                  "key", mmgr_record_text(record, MMGR_FIELD_KEY), "location",
+                  mmgr_record_location(record), "force", force, "files");
     json_t *files = json_object_get(journal, "files");
     for (uint32_t i = 0; files && i < record->file_count; i++) {
         const struct mmgr__file *file = &record->files[i];
         if (!force && (file->flags & MMGR_FILE_LINKED))
             continue;
-        json_t *row = json_pack("{s:s, s:I, s:I, s:I}", "path", file->path, "size", (json_int_t)file->size,
-                                "device", (json_int_t)file->device, "inode", (json_int_t)file->inode);
+        json_t *row =
+            json_pack("{s:s, s:I, s:I, s:I}", "path", file->path, "size", (json_int_t)file->size,
+                      "device", (json_int_t)file->device, "inode", (json_int_t)file->inode);
         if (!row || json_array_append_new(files, row) != 0) {
             json_decref(journal);
             return NULL;
@@ -58,69 +60,121 @@ static json_t *removing_journal(const mmgr_record *record, int force)
     return journal;
 }
 
-/* Unlink one file of the manifest if it is still the one that was recorded. 1 when it went. */
+/* Open the folder of a path beneath another, without following a link. */
+static int open_parent(int dirfd, const char *path)
+{
+    if (!strchr(path, '/'))
+        return mmgr__io_open_dir(dirfd, ".");
+    char *folder = mmgr__path_dirname(path);
+    int fd = folder ? mmgr__io_open_beneath(dirfd, folder, O_RDONLY | O_DIRECTORY, 0) : -ENOMEM;
+    mmgr__free(folder);
+    return fd;
+}
+
+/* Is it still the file that was recorded? */
+static int is_recorded(int parent, const char *name, const json_t *row)
+{
+    struct stat st;
+    return mmgr__io_stat(parent, name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
+           st.st_size == json_integer_value(json_object_get(row, "size")) &&
+           (json_int_t)st.st_dev == json_integer_value(json_object_get(row, "device")) &&
+           (json_int_t)st.st_ino == json_integer_value(json_object_get(row, "inode"));
+}
+
+/* Unlink one file of the manifest if it is still the one that was recorded. 1 when it went, 0
+ * when there is nothing to do, negative errno. */
 static int unlink_recorded(int dirfd, const char *path, const json_t *row)
 {
-    char *folder = mmgr__path_dirname(path);
     const char *name = mmgr__path_basename(path);
-    int parent = !folder                      ? -ENOMEM
-                 : strchr(path, '/') == NULL ? mmgr__io_open_dir(dirfd, ".")
-                                             : mmgr__io_open_beneath(dirfd, folder, O_RDONLY | O_DIRECTORY, 0);
-    mmgr__free(folder);
+    int parent = open_parent(dirfd, path);
     if (parent < 0)
-        return 0;
-    struct stat st;
-    int same = mmgr__io_stat(parent, name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
-               st.st_size == json_integer_value(json_object_get(row, "size")) &&
-               (json_int_t)st.st_dev == json_integer_value(json_object_get(row, "device")) &&
-               (json_int_t)st.st_ino == json_integer_value(json_object_get(row, "inode"));
-    int gone = same && mmgr__io_unlink(parent, name) == 0;
-    if (gone)
-        mmgr__io_fsync_dir(parent, ".");
+        return parent == -ENOMEM ? parent : 0;
+    int error = is_recorded(parent, name, row) ? mmgr__io_unlink(parent, name) : -ENOENT;
+    if (error == 0)
+        error = mmgr__io_fsync_dir(parent, ".");
     mmgr__io_close(parent);
-    return gone;
+    return error == 0 ? 1 : error == -ENOENT ? 0 : error;
 }
 
 /* Remove folders that are empty, from the deepest up to, not including, the root. */
 static void remove_empty(int dirfd, const char *path)
 {
     char *folder = strchr(path, '/') ? mmgr__path_dirname(path) : NULL;
-    while (folder && mmgr__io_rmdir(dirfd, folder) == 0) {
-        char *parent = strchr(folder, '/') ? mmgr__path_dirname(folder) : NULL;
+    while (folder) {
+        int parent = open_parent(dirfd, folder);
+        int error = parent < 0 ? parent : mmgr__io_rmdir(parent, mmgr__path_basename(folder));
+        mmgr__io_close(parent);
+        char *above = error == 0 && strchr(folder, '/') ? mmgr__path_dirname(folder) : NULL;
         mmgr__free(folder);
-        folder = parent;
+        folder = above;
     }
-    mmgr__free(folder);
 }
 
-static enum mmgr_result delete_files(mmgr_installer *installer, const json_t *journal,
-                                     struct mmgr__buf *deleted)
+struct removal {
+    int dirfd, count;
+    char *root;
+    struct mmgr__buf *deleted;
+};
+
+static enum mmgr_result delete_one(struct removal *removal, const char *path, const json_t *row)
+{
+    int gone = unlink_recorded(removal->dirfd, path, row);
+    char *full = mmgr__path_join(removal->root, path);
+    if (gone < 0)
+        mmgr__fail_errno(-gone, "delete", full ? full : path);
+    if (gone > 0) {
+        mmgr__buf_puts(removal->deleted, removal->count++ ? "," : "");
+        mmgr__buf_json_string(removal->deleted, full);
+        remove_empty(removal->dirfd, path);
+    }
+    mmgr__free(full);
+    return gone < 0 ? mmgr__errno_code(-gone) : MMGR_OK;
+}
+
+/* Before anything is changed: may we delete from the folder of this file? */
+static enum mmgr_result check_one(struct removal *removal, const char *path, const json_t *row)
+{
+    int parent = open_parent(removal->dirfd, path);
+    if (parent < 0)
+        return parent == -EACCES ? mmgr__fail_errno(EACCES, "delete", path) : MMGR_OK;
+    int denied = is_recorded(parent, mmgr__path_basename(path), row) &&
+                 faccessat(parent, ".", W_OK | X_OK, AT_EACCESS) != 0;
+    int error = errno;
+    mmgr__io_close(parent);
+    return denied ? mmgr__fail_errno(error, "delete", path) : MMGR_OK;
+}
+
+/* Do `each` for every file of a removal's journal, by its path below the root; stops at an
+ * error. */
+static enum mmgr_result for_files(mmgr_installer *installer, const json_t *journal,
+                                  enum mmgr_result (*each)(struct removal *, const char *,
+                                                           const json_t *),
+                                  struct mmgr__buf *deleted)
 {
     const char *location = mmgr__json_text(journal, "location"), *below;
-    char *root = location ? removal_root(installer, location, &below) : NULL;
-    if (!root)
-        return location ? mmgr__oom() : mmgr__fail(MMGR_ERR_INVALID_FILE, "a journal has no location");
-    int dirfd = mmgr__io_open_dir(AT_FDCWD, root);
+    struct removal removal = {.deleted = deleted};
+    removal.root = location ? removal_root(installer, location, &below) : NULL;
+    if (!removal.root)
+        return location ? mmgr__oom()
+                        : mmgr__fail(MMGR_ERR_INVALID_FILE, "a journal has no location");
+    removal.dirfd = mmgr__io_open_dir(AT_FDCWD, removal.root);
     size_t index;
     const json_t *row;
-    int count = 0;
-    json_array_foreach(json_object_get(journal, "files"), index, row) {
+    enum mmgr_result result = MMGR_OK;
+    json_array_foreach(json_object_get(journal, "files"), index, row)
+    {
         const char *name = mmgr__json_text(row, "path");
         char *path = !name ? NULL : *name ? mmgr__path_join(below, name) : mmgr__strdup(below);
-        if (dirfd >= 0 && path && mmgr__path_check_relative(path) == MMGR_OK &&
-            unlink_recorded(dirfd, path, row)) {
-            char *full = mmgr__path_join(root, path);
-            mmgr__buf_puts(deleted, count++ ? "," : "");
-            mmgr__buf_json_string(deleted, full);
-            mmgr__free(full);
-            remove_empty(dirfd, path);
-        }
+        if (name && !path)
+            result = mmgr__oom();
+        else if (result == MMGR_OK && removal.dirfd >= 0 && path &&
+                 mmgr__path_check_relative(path) == MMGR_OK)
+            result = each(&removal, path, row);
         mmgr__free(path);
     }
-    if (dirfd >= 0)
-        mmgr__io_close(dirfd);
-    mmgr__free(root);
-    return MMGR_OK;
+    mmgr__io_close(removal.dirfd);
+    mmgr__free(removal.root);
+    return result;
 }
 
 enum mmgr_result mmgr__finish_removing(mmgr_installer *installer, struct mmgr__staging *staging,
@@ -133,7 +187,7 @@ enum mmgr_result mmgr__finish_removing(mmgr_installer *installer, struct mmgr__s
         result = MMGR_OK; /* an earlier try came this far */
     mmgr__buf_puts(&buf, "[");
     if (result == MMGR_OK)
-        result = delete_files(installer, journal, &buf);
+        result = for_files(installer, journal, delete_one, &buf);
     mmgr__buf_puts(&buf, "]");
     if (result == MMGR_OK)
         result = mmgr__staging_drop(staging);
@@ -147,8 +201,8 @@ enum mmgr_result mmgr__finish_removing(mmgr_installer *installer, struct mmgr__s
     return result;
 }
 
-static enum mmgr_result remove_with_files(mmgr_installer *installer, const mmgr_record *record, int force,
-                                          char **deleted)
+static enum mmgr_result remove_with_files(mmgr_installer *installer, const mmgr_record *record,
+                                          int force, char **deleted)
 {
     const char *below, *location = mmgr_record_location(record);
     char *root = removal_root(installer, location, &below);
@@ -162,10 +216,42 @@ static enum mmgr_result remove_with_files(mmgr_installer *installer, const mmgr_
     if (result != MMGR_OK)
         return result;
     json_t *journal = removing_journal(record, force);
-    result = journal ? mmgr__install_journal_write(&staging, journal) : mmgr__oom();
+    result = journal ? for_files(installer, journal, check_one, NULL) : mmgr__oom();
+    if (result == MMGR_OK)
+        result = mmgr__install_journal_write(&staging, journal);
+    if (result != MMGR_OK) {
+        struct mmgr_error error;
+        mmgr__error_save(&error);
+        mmgr__staging_drop(&staging);
+        mmgr__error_restore(&error);
+    }
     if (result == MMGR_OK)
         result = mmgr__finish_removing(installer, &staging, journal, deleted);
     json_decref(journal);
+    mmgr__staging_close(&staging);
+    return result;
+}
+
+/* A removal that failed on the way has no record any more, but its journal: the next call goes
+ * on with it. */
+static enum mmgr_result continue_removal(mmgr_installer *installer, const char *key, char **deleted)
+{
+    struct mmgr_error unknown;
+    mmgr__error_save(&unknown);
+    struct mmgr__staging staging = {.lock = -1};
+    json_t *journal = NULL;
+    char *id = mmgr__printf("remove-%s", key);
+    enum mmgr_result result = id && mmgr__path_check_component(id) == MMGR_OK
+                                  ? mmgr__staging_open(installer, id, 0, &staging)
+                                  : MMGR_ERR_PATH_NOT_FOUND;
+    if (result == MMGR_OK)
+        result = mmgr__install_journal_read(&staging, &journal);
+    if (journal)
+        result = mmgr__finish_removing(installer, &staging, journal, deleted);
+    else if (result == MMGR_OK || result == MMGR_ERR_PATH_NOT_FOUND)
+        result = mmgr__error_restore(&unknown);
+    json_decref(journal);
+    mmgr__free(id);
     mmgr__staging_close(&staging);
     return result;
 }
@@ -178,7 +264,11 @@ enum mmgr_result mmgr_installer_remove(mmgr_installer *installer, const char *ke
     if (mode != MMGR_REMOVE_INSIDE && mode != MMGR_REMOVE_KEEP && mode != MMGR_REMOVE_FORCE)
         return mmgr__bad_argument("mode");
     mmgr_record *record;
+    if (installer->read_only)
+        return mmgr__fail(MMGR_ERR_STATE, "this installer changes nothing");
     enum mmgr_result result = mmgr_store_get(installer->store, key, &record);
+    if (result == MMGR_ERR_UNKNOWN_MODEL)
+        return continue_removal(installer, key, deleted);
     if (result != MMGR_OK)
         return result;
     const char *location = mmgr_record_location(record);

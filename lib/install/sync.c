@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Comparing records and disk: which models are gone, which files belong to no record. Changes neither. */
+/* Comparing records and disk: which models are gone, which files belong to no record. Changes
+ * neither. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,14 +24,15 @@ static int belongs(const struct mmgr__strings *locations, const char *path)
     for (char *cut = copy; copy && !found && cut; cut = strrchr(copy, '/')) {
         if (cut != copy)
             *cut = '\0';
-        found = bsearch(&(char *){copy}, locations->items, locations->count, sizeof(char *), compare) != NULL;
+        found = bsearch(&(char *){copy}, locations->items, locations->count, sizeof(char *),
+                        compare) != NULL;
     }
     mmgr__free(copy);
     return found;
 }
 
-static enum mmgr_result compare_records(const mmgr_record_list *list, struct mmgr__strings *locations,
-                                        struct mmgr__buf *missing)
+static enum mmgr_result compare_records(const mmgr_record_list *list,
+                                        struct mmgr__strings *locations, struct mmgr__buf *missing)
 {
     int count = 0;
     for (uint32_t i = 0; i < mmgr_record_list_count(list); i++) {
@@ -51,7 +53,8 @@ static enum mmgr_result compare_records(const mmgr_record_list *list, struct mmg
     return MMGR_OK;
 }
 
-static enum mmgr_result find_orphans(const mmgr_installer *installer, const struct mmgr__strings *locations,
+static enum mmgr_result find_orphans(const mmgr_installer *installer,
+                                     const struct mmgr__strings *locations,
                                      struct mmgr__buf *orphans)
 {
     struct mmgr__walk walk;
