@@ -147,7 +147,7 @@ def test_asyncio_close_from_elsewhere_and_cancel(manager):
 def test_load_events_carry_the_callers_context(manager, tmp_path):
     path = tmp_path / "odd.safetensors"
     tensors.write(path, {"odd": ("F32", [4])})
-    record = manager.install_and_wait(str(path), allow_unknown=True, inplace=True, timeout=60)
+    record = tensors.install(manager, path)
     with manager.events("load") as events:
         manager.load(record.key, context={"session": 7})
         started, completed = events.get(10), events.get(10)

@@ -64,7 +64,7 @@ def test_a_sharded_pipeline_is_loaded_whole(manager, models):
         assert as_loaded(loaded) == expected
 
 
-def test_progress_events_and_record(manager, hub):
+def test_progress_events_and_record(hub, manager):
     seen = []
     record = manager.install_and_wait("acme/tiny-sd:fp16",
                                       progress=seen.append,
@@ -88,7 +88,7 @@ def test_progress_events_and_record(manager, hub):
     assert sum(file.size for file in stored.files) == stored.file_size
 
 
-def test_plan_writes_nothing(manager, hub):
+def test_plan_writes_nothing(hub, manager):
     models_dir = pathlib.Path(manager.config.get("models_dir"))
     before = sorted(models_dir.rglob("*")) if models_dir.exists() else []
     plan = manager.plan("acme/tiny-sd:fp16")
@@ -100,7 +100,7 @@ def test_plan_writes_nothing(manager, hub):
     assert len(manager.store) == 0
 
 
-def test_jobs(manager, hub):
+def test_jobs(hub, manager):
     job = manager.install("acme/tiny-sd:fp16")
     assert job.result(60).key == job.key
     assert job.status == "completed" and job.is_terminal and job.error is None and not job.inplace
@@ -125,7 +125,7 @@ def test_jobs(manager, hub):
     ("acme/tiny-sd::no/such/file.safetensors", "EntryNotFoundError", None),
     ("acme/gated", "GatedError", None),
 ])
-def test_failures_are_exceptions_by_kind(manager, hub, source, error, status):
+def test_failures_are_exceptions_by_kind(hub, manager, source, error, status):
     with pytest.raises(getattr(modelmgr, error)) as caught:
         manager.install_and_wait(source, timeout=60)
     assert caught.value.message
@@ -146,21 +146,21 @@ def test_nonsense_is_refused_at_once(manager, source, error):
     assert manager.installer.jobs() == []
 
 
-def test_a_wrong_hash_installs_nothing(manager, hub):
+def test_a_wrong_hash_installs_nothing(hub, manager):
     hub.faults.install([{"kind": "flip", "match": "unet", "host": "cdn", "offset": 5000, "bit": 0}])
     with pytest.raises(modelmgr.HashMismatchError):
         manager.install_and_wait("acme/tiny-sd:fp16", timeout=120)
     assert len(manager.store) == 0
 
 
-def test_installing_twice_is_a_duplicate_naming_the_key(manager, hub):
+def test_installing_twice_is_a_duplicate_naming_the_key(hub, manager):
     key = manager.install_and_wait("acme/tiny-sd:fp16").key
     with pytest.raises(modelmgr.DuplicateModelError) as caught:
         manager.install_and_wait("acme/tiny-sd:fp16", timeout=60)
     assert caught.value.subject == key
 
 
-def test_cancel(manager, hub):
+def test_cancel(hub, manager):
     hub.faults.install([{"kind": "slow", "host": "cdn", "rate": 2000}])
     job = manager.install("acme/tiny-sd:fp16", watch=True)
     with pytest.raises(modelmgr.TimeoutError):
@@ -176,7 +176,7 @@ def test_cancel(manager, hub):
     assert len(manager.store) == 0
 
 
-def test_pause_and_resume(manager, hub):
+def test_pause_and_resume(hub, manager):
     hub.faults.install([{"kind": "slow", "host": "cdn", "rate": 2000}])
     job = manager.install("acme/tiny-sd:fp16", watch=True)
     for event in job.events(60):
@@ -216,14 +216,14 @@ def test_an_unknown_kind_only_when_allowed(manager, tmp_path):
 def test_sync(manager, tmp_path):
     path = tmp_path / "odd.safetensors"
     tensors.write(path, {"odd": ("F32", [4])})
-    record = manager.install_and_wait(str(path), allow_unknown=True, inplace=True, timeout=60)
+    record = tensors.install(manager, path)
     path.unlink()
     assert [missing["key"] for missing in manager.installer.sync()["missing"]] == [record.key]
     with pytest.raises(modelmgr.ModelNotFoundError):
         manager.load(record.key)
 
 
-def test_hub_metadata(manager, hub):
+def test_hub_metadata(hub, manager):
     metadata = manager.hub.fetch("acme/tiny-sd")
     assert (metadata.type, metadata.id) == ("huggingface", "acme/tiny-sd")
     assert len(metadata.revision) == 40
@@ -254,7 +254,7 @@ class Fetcher:
         return self.answer
 
 
-def test_a_fetcher_in_python(manager, hub):
+def test_a_fetcher_in_python(hub, manager):
     answer = manager.hub.fetch("acme/tiny-sd").to_dict()
     fetcher = Fetcher({**answer, "id": "other/site"})
     manager.hub.add_fetcher("other", fetcher)

@@ -21,7 +21,11 @@ def odd(tmp_path, name="odd"):
 def make_everything(root, path):
     """One of each kind of object that holds a C handle, most of them of one manager."""
     manager = modelmgr.Manager(root)
-    job = manager.install(str(path), allow_unknown=True, inplace=True, watch=True)
+    job = manager.install(str(path),
+                          overrides=tensors.LORA,
+                          allow_unknown=True,
+                          inplace=True,
+                          watch=True)
     record = job.result(60)
     loaded = manager.load(record)
     return {
@@ -203,9 +207,10 @@ def test_leaving_python_with_everything_open(tmp_path, python, ending):
 import sys, modelmgr
 modelmgr.set_log("debug", lambda *line: None)
 registry = modelmgr.LoaderRegistry()
-registry.add("sd-1", "lora", "lycoris", lambda request: "x")
+registry.add("sdxl", "lora", "lycoris", lambda request: "x")
 manager = modelmgr.Manager({str(tmp_path / 'root')!r}, registry=registry)
-record = manager.install_and_wait({str(path)!r}, allow_unknown=True, inplace=True)
+record = manager.install_and_wait({str(path)!r}, overrides={tensors.LORA!r},
+                                  allow_unknown=True, inplace=True)
 loaded = manager.load(record)
 array, events, store = loaded.tensors["weight"].memoryview(), manager.events(), manager.store
 print(len(store))
@@ -219,7 +224,8 @@ def test_leaving_python_with_a_locked_model(tmp_path, python):
     done = python(f"""
 import modelmgr
 manager = modelmgr.Manager({str(tmp_path / 'root')!r})
-record = manager.install_and_wait({str(path)!r}, allow_unknown=True, inplace=True)
+record = manager.install_and_wait({str(path)!r}, overrides={tensors.LORA!r},
+                                  allow_unknown=True, inplace=True)
 loaded = manager.load(record).lock()
 """)
     assert done.returncode == 0 and done.stderr == ""
