@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one door to memory: the host's allocator or the C library's, behind counters and a fault switch. */
+/* The one door to memory: the host's allocator or the C library's, behind counters and a fault
+ * switch. */
 #include "base/alloc.h"
 
 #include <stdatomic.h>
@@ -27,11 +28,15 @@ static void libc_release(void *memory, void *user)
     free(memory);
 }
 
-#define LIBC_ALLOCATOR {sizeof(mmgr_allocator), 0, libc_alloc, libc_resize, libc_release, NULL}
+#define LIBC_ALLOCATOR                                                         \
+    {                                                                          \
+        sizeof(mmgr_allocator), 0, libc_alloc, libc_resize, libc_release, NULL \
+    }
 
 static mmgr_allocator current = LIBC_ALLOCATOR;
 static atomic_uint_fast64_t total, live;
-static atomic_uint_fast64_t fail_number; /* absolute number of the allocation that fails; 0 = none */
+static atomic_uint_fast64_t
+    fail_number; /* absolute number of the allocation that fails; 0 = none */
 static atomic_int fail_forever;
 
 /* Count one allocation; 0 when it is to fail. */

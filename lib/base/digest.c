@@ -44,7 +44,8 @@ static enum mmgr_result start_evp(struct mmgr__digest *digest, uint64_t size)
     return MMGR_OK;
 }
 
-enum mmgr_result mmgr__digest_new(enum mmgr__digest_kind kind, uint64_t size, struct mmgr__digest **digest)
+enum mmgr_result mmgr__digest_new(enum mmgr__digest_kind kind, uint64_t size,
+                                  struct mmgr__digest **digest)
 {
     struct mmgr__digest *made = mmgr__alloc0(1, sizeof *made);
     if (made == NULL)
@@ -119,8 +120,8 @@ void mmgr__digest_free(struct mmgr__digest *digest)
     mmgr__free(digest);
 }
 
-static enum mmgr_result feed_file(int fd, const char *path, struct mmgr__digest *digest, uint64_t size,
-                                  int (*cancel)(void *user), void *user)
+static enum mmgr_result feed_file(int fd, const char *path, struct mmgr__digest *digest,
+                                  uint64_t size, int (*cancel)(void *user), void *user)
 {
     char *block = mmgr__alloc(BLOCK);
     if (block == NULL)
@@ -149,8 +150,8 @@ static enum mmgr_result feed_file(int fd, const char *path, struct mmgr__digest 
     return result;
 }
 
-enum mmgr_result mmgr__digest_file(int fd, const char *path, enum mmgr__digest_kind kind, char hex[65],
-                                   int (*cancel)(void *user), void *user)
+enum mmgr_result mmgr__digest_file(int fd, const char *path, enum mmgr__digest_kind kind,
+                                   char hex[65], int (*cancel)(void *user), void *user)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)

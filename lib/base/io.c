@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one door to the disk: single steps, each counted and, when it changes the disk, passed by the hook. */
+/* The one door to the disk: single steps, each counted and, when it changes the disk, passed by
+ * the hook. */
 #include "base/io.h"
 
 #include <errno.h>
@@ -103,7 +104,8 @@ int mmgr__io_open_write(int dirfd, const char *path, int flags, mode_t mode)
     return error != 0 ? error : open_at(dirfd, path, flags | O_WRONLY | O_NOFOLLOW, mode);
 }
 
-/* ".." is refused by text, also where it would stay inside: a path from outside has no use for it. */
+/* ".." is refused by text, also where it would stay inside: a path from outside has no use for
+ * it. */
 static int check_beneath(const char *path)
 {
     if (path[0] == '\0')
@@ -140,13 +142,14 @@ static int open_component(int dirfd, const char *name, int flags, mode_t mode)
 {
     int fd = open_at(dirfd, name, flags | O_NOFOLLOW, mode);
     struct stat st;
-    if (fd == -ENOTDIR && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+    if (fd == -ENOTDIR && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(st.st_mode))
         return -ELOOP;
     return fd;
 }
 
-/* Each component is opened from the descriptor of the one before, never through a link, so that nobody can
- * swap a folder between a check and its use. */
+/* Each component is opened from the descriptor of the one before, never through a link, so that
+ * nobody can swap a folder between a check and its use. */
 static int open_by_components(int dirfd, const char *path, int flags, mode_t mode)
 {
     int at_fd = dirfd;
@@ -185,7 +188,8 @@ int mmgr__io_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
         int fd = open_by_openat2(dirfd, path, flags, mode);
         if (fd >= 0)
             count(&counted.opens, 1);
-        /* A sandbox that does not know the call says EPERM; the long way then gives the true answer. */
+        /* A sandbox that does not know the call says EPERM; the long way then gives the true
+         * answer. */
         if (fd != -ENOSYS && fd != -EPERM && fd != -EAGAIN)
             return fd;
     }
@@ -278,7 +282,8 @@ int mmgr__io_rename(int dirfd_from, const char *from, int dirfd_to, const char *
     } else if (syscall(SYS_renameat2, dirfd_from, from, dirfd_to, to, RENAME_NOREPLACE) != 0) {
         if (errno != EINVAL && errno != ENOSYS)
             return -errno;
-        /* Some network file systems know no RENAME_NOREPLACE; a link refuses an existing target too. */
+        /* Some network file systems know no RENAME_NOREPLACE; a link refuses an existing target
+         * too. */
         if (linkat(dirfd_from, from, dirfd_to, to, 0) == 0) {
             if (unlinkat(dirfd_from, from, 0) != 0)
                 return -errno;
@@ -360,7 +365,8 @@ void mmgr__io_unlock(int fd)
 {
     if (fd < 0)
         return;
-    /* Said aloud, because a child that inherited the descriptor would keep the lock past the close. */
+    /* Said aloud, because a child that inherited the descriptor would keep the lock past the
+     * close. */
     struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
     if (fcntl(fd, F_OFD_SETLK, &lock) != 0)
         flock(fd, LOCK_UN);

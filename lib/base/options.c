@@ -9,8 +9,8 @@
 /* No struct of ours comes near this; a larger size is a sign of uninitialised memory. */
 #define LARGEST_STRUCT 65536u
 
-enum mmgr_result mmgr__options_import(void *local, size_t local_size, size_t minimum, const void *given,
-                                      const char *name)
+enum mmgr_result mmgr__options_import(void *local, size_t local_size, size_t minimum,
+                                      const void *given, const char *name)
 {
     uint32_t size = (uint32_t)local_size;
     if (given == NULL) {
@@ -30,10 +30,10 @@ enum mmgr_result mmgr__options_import(void *local, size_t local_size, size_t min
     const unsigned char *bytes = given;
     for (size_t at = local_size; at < given_size; at++) {
         if (bytes[at] != 0) {
-            enum mmgr_result result =
-                mmgr__fail(MMGR_ERR_ABI_NEWER,
-                           "%s: byte %zu of the struct is set, but this library knows only %zu bytes",
-                           name, at, local_size);
+            enum mmgr_result result = mmgr__fail(
+                MMGR_ERR_ABI_NEWER,
+                "%s: byte %zu of the struct is set, but this library knows only %zu bytes", name,
+                at, local_size);
             mmgr__error_set_field(name);
             return result;
         }

@@ -13,8 +13,8 @@
 #include "base/text.h"
 
 #define LONGEST_COMPONENT 255
-#define LONGEST_PATH 4096
-#define LONGEST_PORTABLE 200
+#define LONGEST_PATH      4096
+#define LONGEST_PORTABLE  200
 
 char *mmgr__path_join(const char *folder, const char *name)
 {
@@ -177,7 +177,8 @@ enum mmgr_result mmgr__path_check_relative(const char *path)
     }
 }
 
-/* Characters that show nothing or turn the text around: zero-width, bidirectional, line separators, C1. */
+/* Characters that show nothing or turn the text around: zero-width, bidirectional, line
+ * separators, C1. */
 static size_t invisible(const unsigned char *at)
 {
     if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f)
@@ -229,7 +230,8 @@ static void trim_end(char *text)
 /* Names that Windows gives to devices, with any extension: "con", "Aux.bin", "COM1 .txt". */
 static int is_device(const char *name)
 {
-    static const char *const devices[] = {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"};
+    static const char *const devices[] = {"con",    "prn",     "aux",   "nul",
+                                          "conin$", "conout$", "clock$"};
     char stem[8];
     size_t length = strcspn(name, ".");
     while (length > 0 && name[length - 1] == ' ')
@@ -256,7 +258,8 @@ static void shorten(char *text)
     if (length <= LONGEST_PORTABLE)
         return;
     const char *dot = strrchr(text, '.');
-    size_t tail = dot != NULL && length - (size_t)(dot - text) <= 16 ? length - (size_t)(dot - text) : 0;
+    size_t tail =
+        dot != NULL && length - (size_t)(dot - text) <= 16 ? length - (size_t)(dot - text) : 0;
     size_t keep = LONGEST_PORTABLE - tail;
     while (keep > 0 && ((unsigned char)text[keep] & 0xc0) == 0x80)
         keep--;

@@ -34,8 +34,18 @@ static char *blot(char *at, size_t length)
 static size_t secret_parameter(const char *at)
 {
     static const char *const names[] = {
-        "token", "access_token", "api_key", "apikey", "key", "sig", "Signature", "Policy",
-        "Key-Pair-Id", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token",
+        "token",
+        "access_token",
+        "api_key",
+        "apikey",
+        "key",
+        "sig",
+        "Signature",
+        "Policy",
+        "Key-Pair-Id",
+        "X-Amz-Signature",
+        "X-Amz-Credential",
+        "X-Amz-Security-Token",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t length = strlen(names[i]);
@@ -89,7 +99,8 @@ void mmgr__redact(char *text)
     while (*at != '\0') {
         char before = at > text ? at[-1] : ' ';
         size_t skip, length;
-        if ((before == '?' || before == '&' || before == ';') && (skip = secret_parameter(at)) != 0) {
+        if ((before == '?' || before == '&' || before == ';') &&
+            (skip = secret_parameter(at)) != 0) {
             length = strcspn(at + skip, "&#; \t\r\n\"'<>");
             at = blot(at + skip, length);
         } else if ((skip = secret_header(at)) != 0) {

@@ -19,9 +19,9 @@ struct file_source {
 
 static enum mmgr_result truncated(const char *name, uint64_t offset, size_t bytes)
 {
-    enum mmgr_result result =
-        mmgr__fail(MMGR_ERR_INVALID_FILE, "%s is truncated: %zu bytes are missing or cut short at offset %llu",
-                   name, bytes, (unsigned long long)offset);
+    enum mmgr_result result = mmgr__fail(
+        MMGR_ERR_INVALID_FILE, "%s is truncated: %zu bytes are missing or cut short at offset %llu",
+        name, bytes, (unsigned long long)offset);
     mmgr__error_set_subject(name);
     mmgr__error_set_offset(offset);
     return result;
@@ -126,7 +126,8 @@ enum mmgr_result mmgr__bytes_open_memory(const void *data, size_t size, const ch
     return MMGR_OK;
 }
 
-enum mmgr_result mmgr__bytes_read(struct mmgr__bytes *bytes, uint64_t offset, void *data, size_t count)
+enum mmgr_result mmgr__bytes_read(struct mmgr__bytes *bytes, uint64_t offset, void *data,
+                                  size_t count)
 {
     uint64_t end;
     if (!mmgr__add_u64(offset, count, &end) || end > bytes->size)

@@ -236,7 +236,7 @@ static uint64_t unit_factor(const char *unit)
         return 0;
     uint64_t step = unit[1] == '\0' || equal_nocase(unit + 1, "ib") ? 1024
                     : equal_nocase(unit + 1, "b")                   ? 1000
-                                                                       : 0;
+                                                                    : 0;
     uint64_t factor = step;
     for (; letter > letters; letter--)
         factor *= step;
@@ -249,7 +249,8 @@ int mmgr__parse_size(const char *text, uint64_t *bytes)
     if (*text < '0' || *text > '9')
         return 0;
     for (; *text >= '0' && *text <= '9'; text++)
-        if (!mmgr__mul_u64(whole, 10, &whole) || !mmgr__add_u64(whole, (uint64_t)(*text - '0'), &whole))
+        if (!mmgr__mul_u64(whole, 10, &whole) ||
+            !mmgr__add_u64(whole, (uint64_t)(*text - '0'), &whole))
             return 0;
     if (*text == '.') {
         text++;

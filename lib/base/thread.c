@@ -123,7 +123,8 @@ void mmgr__format_time(int64_t ns, char text[32])
     if (gmtime_r(&time, &tm) == NULL)
         memset(&tm, 0, sizeof tm);
     /* int64 nanoseconds reach from 1677 to 2262, so four digits hold the year. */
-    snprintf(text, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000u,
-             (unsigned)(tm.tm_mon + 1) % 100u, (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u,
-             (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u, (unsigned)(rest / 1000000) % 1000u);
+    snprintf(text, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+             (unsigned)(tm.tm_year + 1900) % 10000u, (unsigned)(tm.tm_mon + 1) % 100u,
+             (unsigned)tm.tm_mday % 100u, (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u,
+             (unsigned)tm.tm_sec % 100u, (unsigned)(rest / 1000000) % 1000u);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The CPU device: host memory for weights, straight from the kernel in large pages where it has them. */
+/* The CPU device: host memory for weights, straight from the kernel in large pages where it has
+ * them. */
 #include "device/device.h"
 
 #include <fcntl.h>
@@ -13,10 +14,11 @@
 #include "base/io.h"
 #include "base/text.h"
 
-#define HUGE_PAGE ((uint64_t)2 << 20)
+#define HUGE_PAGE  ((uint64_t)2 << 20)
 #define SMALL_FILE 65536u
 
-/* A number at the start of a kernel file's text, or after `label`; UINT64_MAX for "max" and when absent. */
+/* A number at the start of a kernel file's text, or after `label`; UINT64_MAX for "max" and when
+ * absent. */
 static uint64_t kernel_number(const char *path, const char *label)
 {
     char *text;
@@ -65,9 +67,9 @@ void mmgr__host_memory(uint64_t *available, uint64_t *total)
 {
     uint64_t installed = kernel_number("/proc/meminfo", "MemTotal:");
     uint64_t unused = kernel_number("/proc/meminfo", "MemAvailable:");
-    installed = installed < UINT64_MAX / 1024 ? installed * 1024
-                                              : (uint64_t)sysconf(_SC_PHYS_PAGES) *
-                                                    (uint64_t)sysconf(_SC_PAGESIZE);
+    installed = installed < UINT64_MAX / 1024
+                    ? installed * 1024
+                    : (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     unused = unused < UINT64_MAX / 1024 ? unused * 1024 : installed;
     uint64_t limit = group_limit();
     *total = installed < limit ? installed : limit;

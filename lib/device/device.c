@@ -82,8 +82,8 @@ enum mmgr_result mmgr_device_open(const char *name, mmgr_device **device)
         }
         result = mmgr__fake_table(capacity, &ops, &self, &self_free);
     } else {
-        result = mmgr__fail(MMGR_ERR_NO_DEVICE, "no device \"%s\": there are \"cpu\" and \"fake:BYTES\"",
-                            name);
+        result = mmgr__fail(MMGR_ERR_NO_DEVICE,
+                            "no device \"%s\": there are \"cpu\" and \"fake:BYTES\"", name);
         mmgr__error_set_subject(name);
         return result;
     }
@@ -121,15 +121,16 @@ const char *mmgr_device_name(const mmgr_device *device)
 /* A table's own code passes only where callers act on it; all else is the plug-in's failure. */
 static enum mmgr_result failed(const mmgr_device *device, const char *doing, enum mmgr_result code)
 {
-    enum mmgr_result result = code == MMGR_ERR_DEVICE_MEMORY || code == MMGR_ERR_NO_MEMORY
-                                  ? code
-                                  : MMGR_ERR_PLUGIN;
-    result = mmgr__fail(result, "device %s: %s failed: %s", device->name, doing, mmgr_result_text(code));
+    enum mmgr_result result =
+        code == MMGR_ERR_DEVICE_MEMORY || code == MMGR_ERR_NO_MEMORY ? code : MMGR_ERR_PLUGIN;
+    result =
+        mmgr__fail(result, "device %s: %s failed: %s", device->name, doing, mmgr_result_text(code));
     mmgr__error_set_subject(device->name);
     return result;
 }
 
-enum mmgr_result mmgr_device_memory(const mmgr_device *device, uint64_t *free_bytes, uint64_t *total_bytes)
+enum mmgr_result mmgr_device_memory(const mmgr_device *device, uint64_t *free_bytes,
+                                    uint64_t *total_bytes)
 {
     uint64_t available = 0, total = 0;
     if (device == NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the load layer needs of a device, with errors that name it, and the switches of the test device. */
+/* What the load layer needs of a device, with errors that name it, and the switches of the test
+ * device. */
 #ifndef DEVICE_DEVICE_H
 #define DEVICE_DEVICE_H
 
@@ -31,17 +32,23 @@ int mmgr__device_is_host(const mmgr_device *device);
 enum mmgr_result mmgr__cpu_table(mmgr_device_ops *ops);
 enum mmgr_result mmgr__fake_table(uint64_t capacity, mmgr_device_ops *ops, void **self,
                                   void (**self_free)(void *));
-/* RAM of this machine in bytes: free for new use, and in all, bounded by this process's control group. */
+/* RAM of this machine in bytes: free for new use, and in all, bounded by this process's control
+ * group. */
 void mmgr__host_memory(uint64_t *available, uint64_t *total);
 
-/* --- the test device ("fake:BYTES") ---------------------------------------------------------------- */
+/* --- the test device ("fake:BYTES") ----------------------------------------------------------- */
 
 struct mmgr__fake_numbers {
     uint64_t used, high, allocations, releases, uploads, upload_bytes, downloads, synchronizes;
 };
 /* 0 when the device is no fake one. */
 int mmgr__fake_numbers(const mmgr_device *device, struct mmgr__fake_numbers *numbers);
-enum mmgr__fake_op { MMGR__FAKE_ALLOCATE, MMGR__FAKE_UPLOAD, MMGR__FAKE_SYNCHRONIZE, MMGR__FAKE_OPS };
+enum mmgr__fake_op {
+    MMGR__FAKE_ALLOCATE,
+    MMGR__FAKE_UPLOAD,
+    MMGR__FAKE_SYNCHRONIZE,
+    MMGR__FAKE_OPS
+};
 /* Make the number-th call (1-based, counted from now) of an operation fail; 0 = none. */
 void mmgr__fake_fail_at(const mmgr_device *device, enum mmgr__fake_op op, uint64_t number);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The test device: host memory that plays a device of a set capacity, counts, and fails when told to. */
+/* The test device: host memory that plays a device of a set capacity, counts, and fails when
+ * told to. */
 #include "device/device.h"
 
 #include <string.h>

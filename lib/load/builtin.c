@@ -16,9 +16,23 @@
 
 /* Formats whose weights are safetensors files. GGUF, ONNX and services are not here. */
 static const char *const formats[] = {
-    "checkpoint", "diffusers", "lycoris", "omi", "embedding_file", "embedding_folder", "invokeai",
-    "transformers", "t5_encoder", "bnb_quantized_nf4b", "bnb_quantized_int8b", "sdnq_quantized",
-    "wan_t5_encoder", "qwen3_encoder", "qwen_vl_encoder", "qwen3_vl_encoder", "mistral_encoder",
+    "checkpoint",
+    "diffusers",
+    "lycoris",
+    "omi",
+    "embedding_file",
+    "embedding_folder",
+    "invokeai",
+    "transformers",
+    "t5_encoder",
+    "bnb_quantized_nf4b",
+    "bnb_quantized_int8b",
+    "sdnq_quantized",
+    "wan_t5_encoder",
+    "qwen3_encoder",
+    "qwen_vl_encoder",
+    "qwen3_vl_encoder",
+    "mistral_encoder",
     "gemma2_encoder",
 };
 
@@ -32,13 +46,14 @@ int mmgr__builtin_handles(const char *type, const char *format)
     return 0;
 }
 
-/* A part of a pipeline without weights: tokenizers, schedulers, image processors. Its files are for the
- * host; as tensors it is an empty set. */
+/* A part of a pipeline without weights: tokenizers, schedulers, image processors. Its files are
+ * for the host; as tensors it is an empty set. */
 static int is_weightless(const char *name, const char *class_name)
 {
-    static const char *const names[] = {"tokenizer", "scheduler", "feature_extractor", "image_processor",
-                                        "pe_tokenizer"};
-    static const char *const classes[] = {"Tokenizer", "Scheduler", "Processor", "FeatureExtractor"};
+    static const char *const names[] = {"tokenizer", "scheduler", "feature_extractor",
+                                        "image_processor", "pe_tokenizer"};
+    static const char *const classes[] = {"Tokenizer", "Scheduler", "Processor",
+                                          "FeatureExtractor"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (mmgr__starts_with(name, names[i]))
             return 1;
@@ -48,15 +63,17 @@ static int is_weightless(const char *name, const char *class_name)
     return 0;
 }
 
-/* A member of model_index.json is a part when it is a pair of two texts; [null, null] is a part left out. */
+/* A member of model_index.json is a part when it is a pair of two texts; [null, null] is a part
+ * left out. */
 static int is_part(const char *name, const json_t *value)
 {
-    return name[0] != '_' && json_array_size(value) == 2 && json_is_string(json_array_get(value, 0)) &&
-           json_is_string(json_array_get(value, 1));
+    return name[0] != '_' && json_array_size(value) == 2 &&
+           json_is_string(json_array_get(value, 0)) && json_is_string(json_array_get(value, 1));
 }
 
 /* The names of the parts: from the index, or else the folders. */
-static enum mmgr_result list_parts(struct mmgr__folder *folder, json_t *index, struct mmgr__strings *parts)
+static enum mmgr_result list_parts(struct mmgr__folder *folder, json_t *index,
+                                   struct mmgr__strings *parts)
 {
     struct mmgr__strings files = {0};
     if (index == NULL) {
@@ -66,7 +83,8 @@ static enum mmgr_result list_parts(struct mmgr__folder *folder, json_t *index, s
     }
     const char *name;
     json_t *value;
-    json_object_foreach(index, name, value) {
+    json_object_foreach(index, name, value)
+    {
         if (is_part(name, value) && !mmgr__strings_add(parts, name))
             return mmgr__oom();
     }
@@ -100,7 +118,8 @@ static enum mmgr_result check_folder_part(struct mmgr__folder *folder, const cha
     return result;
 }
 
-/* Decide what `submodel` means in this folder. *component is NULL for the whole folder, else the part. */
+/* Decide what `submodel` means in this folder. *component is NULL for the whole folder, else the
+ * part. */
 static enum mmgr_result resolve(const mmgr_load_request *request, struct mmgr__folder *folder,
                                 json_t *index, int *weightless)
 {
@@ -113,10 +132,11 @@ static enum mmgr_result resolve(const mmgr_load_request *request, struct mmgr__f
     struct mmgr__strings parts = {0};
     enum mmgr_result result = list_parts(folder, index, &parts);
     if (result == MMGR_OK && request->submodel == NULL)
-        result = fail_with_parts(MMGR_ERR_SUBMODEL_REQUIRED, "is a pipeline: a submodel must be named",
-                                 request->path, &parts);
+        result = fail_with_parts(MMGR_ERR_SUBMODEL_REQUIRED,
+                                 "is a pipeline: a submodel must be named", request->path, &parts);
     else if (result == MMGR_OK && !mmgr__strings_has(&parts, request->submodel))
-        result = fail_with_parts(MMGR_ERR_UNKNOWN_SUBMODEL, "has no such submodel", request->path, &parts);
+        result = fail_with_parts(MMGR_ERR_UNKNOWN_SUBMODEL, "has no such submodel", request->path,
+                                 &parts);
     mmgr__strings_free(&parts);
     if (result != MMGR_OK)
         return result;
@@ -144,7 +164,8 @@ static enum mmgr_result prepare_folder(const mmgr_load_request *request, int *we
     return result;
 }
 
-enum mmgr_result mmgr__builtin_prepare(const mmgr_load_request *request, struct mmgr__prepared *prepared)
+enum mmgr_result mmgr__builtin_prepare(const mmgr_load_request *request,
+                                       struct mmgr__prepared *prepared)
 {
     struct stat st;
     int weightless = 0;
@@ -157,8 +178,8 @@ enum mmgr_result mmgr__builtin_prepare(const mmgr_load_request *request, struct 
             return result;
     } else if (request->submodel != NULL) {
         struct mmgr__strings none = {0};
-        return fail_with_parts(MMGR_ERR_UNKNOWN_SUBMODEL, "is one file, without submodels", request->path,
-                               &none);
+        return fail_with_parts(MMGR_ERR_UNKNOWN_SUBMODEL, "is one file, without submodels",
+                               request->path, &none);
     }
     *prepared = (struct mmgr__prepared){0};
     if (weightless)

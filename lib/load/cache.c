@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Entries of the RAM cache: finding, counting, dropping the least recently used within the budget. */
+/* Entries of the RAM cache: finding, counting, dropping the least recently used within the
+ * budget. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "load/service.h"
 #include "load/tensors.h"
 
-struct mmgr__entry *mmgr__entry_new(const mmgr_record *record, const char *submodel, const char *origin)
+struct mmgr__entry *mmgr__entry_new(const mmgr_record *record, const char *submodel,
+                                    const char *origin)
 {
     struct mmgr__entry *entry = mmgr__alloc0(1, sizeof *entry);
     if (entry == NULL)
@@ -33,7 +35,8 @@ void mmgr__entry_free(struct mmgr__entry *entry)
     mmgr__free(entry);
 }
 
-struct mmgr__entry *mmgr__cache_find(mmgr_load_service *service, const char *key, const char *submodel)
+struct mmgr__entry *mmgr__cache_find(mmgr_load_service *service, const char *key,
+                                     const char *submodel)
 {
     for (struct mmgr__entry *entry = service->entries; entry != NULL; entry = entry->next)
         if (!entry->stale && strcmp(entry->key, key) == 0 &&
@@ -62,7 +65,8 @@ void mmgr__cache_account(mmgr_load_service *service, struct mmgr__entry *entry, 
         service->ram_high = service->ram_bytes;
 }
 
-void mmgr__cache_detach(mmgr_load_service *service, struct mmgr__entry *entry, struct mmgr__entry **chain)
+void mmgr__cache_detach(mmgr_load_service *service, struct mmgr__entry *entry,
+                        struct mmgr__entry **chain)
 {
     for (struct mmgr__entry **at = &service->entries; *at != NULL; at = &(*at)->next)
         if (*at == entry) {
@@ -75,7 +79,8 @@ void mmgr__cache_detach(mmgr_load_service *service, struct mmgr__entry *entry, s
     *chain = entry;
 }
 
-void mmgr__cache_retire(mmgr_load_service *service, struct mmgr__entry *entry, struct mmgr__entry **chain)
+void mmgr__cache_retire(mmgr_load_service *service, struct mmgr__entry *entry,
+                        struct mmgr__entry **chain)
 {
     entry->stale = 1;
     if (entry->holders == 0)
@@ -144,7 +149,8 @@ void mmgr__cache_release(mmgr_load_service *service, struct mmgr__entry *entry, 
         mmgr__cache_touch(service, entry);
         if (entry->stale && entry->holders == 0)
             mmgr__cache_detach(service, entry, &chain);
-        /* What went over the budget while everything was held comes down as soon as something is free. */
+        /* What went over the budget while everything was held comes down as soon as something is
+         * free. */
         mmgr__cache_make_room(service, 0, &chain);
     }
     pthread_mutex_unlock(&service->guard);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Conversion by host loaders into models_dir/.convert/<key>, and the calls into hosts' loaders. A conversion
- * is made under a temporary name and renamed when it is complete, so a kill never leaves half of one. */
+/* Conversion by host loaders into models_dir/.convert/<key>, and the calls into hosts' loaders.
+ * A conversion is made under a temporary name and renamed when it is complete, so a kill never
+ * leaves half of one. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +37,8 @@ enum mmgr_result mmgr__host_result(const struct mmgr__loader *loader, const char
                       mmgr_result_name(result));
 }
 
-/* Remove a file or a folder with what is in it; 0 also when there is none. Links are not followed. */
+/* Remove a file or a folder with what is in it; 0 also when there is none. Links are not
+ * followed. */
 static int remove_tree(int dirfd, const char *name, int depth)
 {
     int error = mmgr__io_unlink(dirfd, name);
@@ -94,8 +96,9 @@ static enum mmgr_result make_names(const mmgr_load_service *service, const mmgr_
 }
 
 /* Make the conversion and put it in place of an older one. The folder's lock is held. */
-static enum mmgr_result convert_into(const struct mmgr__loader *loader, const mmgr_load_request *request,
-                                     const struct names *names, int folder)
+static enum mmgr_result convert_into(const struct mmgr__loader *loader,
+                                     const mmgr_load_request *request, const struct names *names,
+                                     int folder)
 {
     int error = remove_tree(folder, names->part, 16); /* left by a kill */
     if (error != 0)
@@ -116,8 +119,8 @@ static enum mmgr_result convert_into(const struct mmgr__loader *loader, const mm
     return error == 0 ? MMGR_OK : mmgr__fail_errno(-error, "put in place", names->final);
 }
 
-static enum mmgr_result convert_locked(const struct mmgr__loader *loader, const mmgr_load_request *request,
-                                       const struct names *names)
+static enum mmgr_result convert_locked(const struct mmgr__loader *loader,
+                                       const mmgr_load_request *request, const struct names *names)
 {
     int error = mmgr__io_mkdirs(names->folder, 0777);
     if (error != 0)

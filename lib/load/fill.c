@@ -36,7 +36,8 @@ static enum mmgr_result take_result(struct mmgr__entry *entry, const struct mmgr
                                     const mmgr_load_result *made)
 {
     if (made->tensors == NULL && made->object == NULL)
-        return mmgr__fail(MMGR_ERR_PLUGIN, "loader %s gave neither tensors nor an object", loader->name);
+        return mmgr__fail(MMGR_ERR_PLUGIN, "loader %s gave neither tensors nor an object",
+                          loader->name);
     entry->ram = made->tensors;
     entry->object = made->object;
     entry->object_free = made->object_free;
@@ -44,8 +45,8 @@ static enum mmgr_result take_result(struct mmgr__entry *entry, const struct mmgr
 }
 
 static enum mmgr_result fill_by_host(mmgr_load_service *service, struct mmgr__entry *entry,
-                                     const struct mmgr__loader *loader, const mmgr_load_request *request,
-                                     uint64_t *bytes)
+                                     const struct mmgr__loader *loader,
+                                     const mmgr_load_request *request, uint64_t *bytes)
 {
     mmgr_load_request asked = *request;
     mmgr_load_result made = {.struct_size = sizeof made};
@@ -69,7 +70,8 @@ static enum mmgr_result fill_by_host(mmgr_load_service *service, struct mmgr__en
 }
 
 enum mmgr_result mmgr__entry_fill(mmgr_load_service *service, struct mmgr__entry *entry,
-                                  const struct mmgr__loader *loader, const mmgr_load_request *request)
+                                  const struct mmgr__loader *loader,
+                                  const mmgr_load_request *request)
 {
     uint64_t bytes = 0;
     enum mmgr_result result = loader->builtin

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One load: find the model in the cache or fill a new entry, once for all who ask meanwhile; tell of it. */
+/* One load: find the model in the cache or fill a new entry, once for all who ask meanwhile;
+ * tell of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -53,10 +54,11 @@ static enum mmgr_result check_files(const mmgr_load_request *request)
         return MMGR_OK;
     if (error != -ENOENT && error != -ENOTDIR)
         return mmgr__fail_errno(-error, "look at", request->path);
-    const char *path = request->path != NULL ? request->path
-                                             : mmgr_record_text(request->record, MMGR_FIELD_PATH);
-    enum mmgr_result result = mmgr__fail(MMGR_ERR_MODEL_NOT_FOUND, "model %s: its files at %s are gone",
-                                         key, path != NULL ? path : "(no path)");
+    const char *path =
+        request->path != NULL ? request->path : mmgr_record_text(request->record, MMGR_FIELD_PATH);
+    enum mmgr_result result =
+        mmgr__fail(MMGR_ERR_MODEL_NOT_FOUND, "model %s: its files at %s are gone", key,
+                   path != NULL ? path : "(no path)");
     mmgr__error_set_subject(path != NULL ? path : key);
     return result;
 }
@@ -181,13 +183,16 @@ static mmgr_load_request make_request(const mmgr_record *record, const char *sub
 {
     const char *variant = mmgr_record_text(record, MMGR_FIELD_REPO_VARIANT);
     int plain = variant == NULL || variant[0] == '\0' || strcmp(variant, "default") == 0;
-    return (mmgr_load_request){.struct_size = sizeof(mmgr_load_request), .record = record,
-                               .path = mmgr_record_location(record), .submodel = submodel,
+    return (mmgr_load_request){.struct_size = sizeof(mmgr_load_request),
+                               .record = record,
+                               .path = mmgr_record_location(record),
+                               .submodel = submodel,
                                .variant = plain ? NULL : variant};
 }
 
 enum mmgr_result mmgr_load_service_load(mmgr_load_service *service, const mmgr_record *record,
-                                        const struct mmgr_load_options *options, mmgr_loaded **loaded)
+                                        const struct mmgr_load_options *options,
+                                        mmgr_loaded **loaded)
 {
     struct mmgr_load_options given;
     if (service == NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads stretches of files into memory, in large pieces, by a few threads when there is much to read. */
+/* Reads stretches of files into memory, in large pieces, by a few threads when there is much to
+ * read. */
 #include <stdatomic.h>
 
 #include "base/alloc.h"
@@ -9,9 +10,9 @@
 #include "load/tensors.h"
 
 /* Storage wants several large reads in flight; more threads than this gain nothing on one drive. */
-#define PIECE ((uint64_t)8 << 20)
+#define PIECE         ((uint64_t)8 << 20)
 #define PARALLEL_FROM ((uint64_t)32 << 20)
-#define MOST_THREADS 4
+#define MOST_THREADS  4
 
 struct job {
     const struct mmgr__span *spans;
@@ -27,12 +28,14 @@ static enum mmgr_result read_piece(const struct mmgr__span *span, uint64_t piece
 {
     uint64_t start = piece * PIECE;
     uint64_t bytes = span->bytes - start < PIECE ? span->bytes - start : PIECE;
-    int64_t got = mmgr__io_pread(span->fd, span->memory + start, (size_t)bytes, span->offset + start);
+    int64_t got =
+        mmgr__io_pread(span->fd, span->memory + start, (size_t)bytes, span->offset + start);
     enum mmgr_result result = MMGR_OK;
     if (got < 0) {
         result = mmgr__fail_errno((int)-got, "read", span->name);
     } else if ((uint64_t)got < bytes) {
-        result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s was cut short while it was being read", span->name);
+        result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s was cut short while it was being read",
+                            span->name);
         mmgr__error_set_subject(span->name);
     }
     if (result != MMGR_OK)

@@ -118,7 +118,8 @@ static enum mmgr_result insert(mmgr_loader_registry *registry, struct mmgr__load
     if (there != NULL) {
         result = MMGR_ERR_LOADER_CLASH;
         snprintf(other, sizeof other, "%s", there->name);
-    } else if (!mmgr__grow(&items, &registry->capacity, registry->count + 1, sizeof *registry->items)) {
+    } else if (!mmgr__grow(&items, &registry->capacity, registry->count + 1,
+                           sizeof *registry->items)) {
         result = MMGR_ERR_NO_MEMORY;
     } else {
         registry->items = items;
@@ -128,8 +129,8 @@ static enum mmgr_result insert(mmgr_loader_registry *registry, struct mmgr__load
     if (result == MMGR_ERR_NO_MEMORY)
         return mmgr__oom();
     if (result != MMGR_OK)
-        return mmgr__fail(result, "loader %s: %s already loads base %s, type %s, format %s", row->name,
-                          other, row->base, row->type, row->format);
+        return mmgr__fail(result, "loader %s: %s already loads base %s, type %s, format %s",
+                          row->name, other, row->base, row->type, row->format);
     return MMGR_OK;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is on the execution device: locks bring models there, and models that nobody locks make room. */
+/* What is on the execution device: locks bring models there, and models that nobody locks make
+ * room. */
 #include "base/alloc.h"
 #include "load/service.h"
 #include "load/tensors.h"
@@ -27,8 +28,8 @@ struct mmgr__entry *mmgr__residency_reap(mmgr_load_service *service)
     return chain;
 }
 
-/* All unlocked models on the device, least recently used first. Guard held; sorted by insertion, since
- * there are tens of them at most. */
+/* All unlocked models on the device, least recently used first. Guard held; sorted by insertion,
+ * since there are tens of them at most. */
 static int collect(mmgr_load_service *service, struct victims *all)
 {
     size_t room = 0;
@@ -49,8 +50,8 @@ static int collect(mmgr_load_service *service, struct victims *all)
     return 1;
 }
 
-/* Keep of the victims what is needed to free `missing` bytes: the oldest that suffice, less those that
- * turn out not to be needed beside the others. */
+/* Keep of the victims what is needed to free `missing` bytes: the oldest that suffice, less
+ * those that turn out not to be needed beside the others. */
 static void choose(struct victims *all, uint64_t missing)
 {
     size_t count = 0, kept = 0;
@@ -69,8 +70,8 @@ static void choose(struct victims *all, uint64_t missing)
     all->bytes = bytes;
 }
 
-/* Move models off so that `missing` bytes become free; moves nothing when that cannot be. `moves` held.
- * *freed tells what came free. */
+/* Move models off so that `missing` bytes become free; moves nothing when that cannot be.
+ * `moves` held. *freed tells what came free. */
 static enum mmgr_result offload(mmgr_load_service *service, uint64_t missing, uint64_t *freed)
 {
     struct victims victims;
@@ -105,9 +106,9 @@ static enum mmgr_result offload(mmgr_load_service *service, uint64_t missing, ui
 
 static enum mmgr_result no_room(const mmgr_load_service *service, uint64_t need)
 {
-    enum mmgr_result result =
-        mmgr__fail(MMGR_ERR_DEVICE_MEMORY, "device %s: no room for %llu bytes beside the models in use",
-                   mmgr_device_name(service->device), (unsigned long long)need);
+    enum mmgr_result result = mmgr__fail(
+        MMGR_ERR_DEVICE_MEMORY, "device %s: no room for %llu bytes beside the models in use",
+        mmgr_device_name(service->device), (unsigned long long)need);
     mmgr__error_set_subject(mmgr_device_name(service->device));
     return result;
 }
@@ -132,8 +133,8 @@ static enum mmgr_result make_room(mmgr_load_service *service, uint64_t need)
     return result;
 }
 
-/* Copy an entry's tensors to the device, moving others off as long as the device says that it is full.
- * `moves` held. */
+/* Copy an entry's tensors to the device, moving others off as long as the device says that it is
+ * full. `moves` held. */
 static enum mmgr_result upload(mmgr_load_service *service, struct mmgr__entry *entry, uint64_t need,
                                mmgr_tensor_set **set)
 {
@@ -142,7 +143,8 @@ static enum mmgr_result upload(mmgr_load_service *service, struct mmgr__entry *e
         result = mmgr__tensor_set_upload(entry->ram, service->device, set);
         if (result != MMGR_ERR_DEVICE_MEMORY)
             return result;
-        /* The figures promised room, yet it was not there: fragments, or another user of the device. */
+        /* The figures promised room, yet it was not there: fragments, or another user of the
+         * device. */
         struct mmgr_error why;
         uint64_t freed = 0;
         mmgr__error_save(&why);

@@ -12,8 +12,8 @@
 
 #define GIB ((uint64_t)1 << 30)
 
-/* Half of the machine's memory (or of the control group's share) less 2 GiB for everybody else, yet never
- * less than a quarter. */
+/* Half of the machine's memory (or of the control group's share) less 2 GiB for everybody else,
+ * yet never less than a quarter. */
 static uint64_t default_ram(void)
 {
     uint64_t available, total;
@@ -37,7 +37,8 @@ static enum mmgr_result budget(const mmgr_config *config, const char *field, int
     return MMGR_OK;
 }
 
-static enum mmgr_result choose_device(const struct mmgr_load_service_options *options, mmgr_device **device)
+static enum mmgr_result choose_device(const struct mmgr_load_service_options *options,
+                                      mmgr_device **device)
 {
     if (options->device != NULL) {
         *device = mmgr_device_ref(options->device);
@@ -62,14 +63,15 @@ static void free_service(mmgr_load_service *service)
     mmgr__free(service);
 }
 
-static enum mmgr_result set_up(mmgr_load_service *service, const struct mmgr_load_service_options *options)
+static enum mmgr_result set_up(mmgr_load_service *service,
+                               const struct mmgr_load_service_options *options)
 {
     service->config = mmgr_config_ref(options->config);
     service->store = options->store;
     mmgr__store_use(service->store);
     service->bus = options->bus;
-    enum mmgr_result result =
-        budget(options->config, "max_cache_ram", options->max_ram, default_ram(), &service->max_ram);
+    enum mmgr_result result = budget(options->config, "max_cache_ram", options->max_ram,
+                                     default_ram(), &service->max_ram);
     if (result == MMGR_OK)
         /* Without a word the device's own size is the bound. */
         result = budget(options->config, "max_cache_vram", options->max_vram, UINT64_MAX,
@@ -140,7 +142,8 @@ enum mmgr_result mmgr_load_service_close(mmgr_load_service *service)
         held |= entry->holders > 0;
     pthread_mutex_unlock(&service->guard);
     if (held)
-        return mmgr__fail(MMGR_ERR_BUSY, "cannot close the load service: loaded models are still held");
+        return mmgr__fail(MMGR_ERR_BUSY,
+                          "cannot close the load service: loaded models are still held");
     retire(service, NULL);
     free_service(service);
     return MMGR_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Brings the weights of a checkpoint into RAM: one slab a file, the file's data as it lies on disk. */
+/* Brings the weights of a checkpoint into RAM: one slab a file, the file's data as it lies on
+ * disk. */
 #include <errno.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 #include "format/format.h"
 #include "load/tensors.h"
 
-/* How one file's tensors lie in its slab. Normally as in the file; when that would leave a tensor at an
- * address that its elements must not have, each tensor gets a place of its own. */
+/* How one file's tensors lie in its slab. Normally as in the file; when that would leave a
+ * tensor at an address that its elements must not have, each tensor gets a place of its own. */
 struct place {
     uint64_t begin, end; /* stretch of the file that holds tensors */
     uint64_t bytes;      /* of the slab */
@@ -51,7 +52,8 @@ static void lay_out(const mmgr_checkpoint *checkpoint, struct place *places)
     for (uint64_t i = 0; i < count; i++) {
         struct place *place = &places[mmgr_checkpoint_tensor_file(checkpoint, i)];
         uint64_t inside = mmgr_checkpoint_tensor_offset(checkpoint, i) - place->begin;
-        if (mmgr_checkpoint_tensor_bytes(checkpoint, i) > 0 && inside % element_size(checkpoint, i) != 0)
+        if (mmgr_checkpoint_tensor_bytes(checkpoint, i) > 0 &&
+            inside % element_size(checkpoint, i) != 0)
             place->spread = 1;
     }
     for (uint32_t i = 0; i < mmgr_checkpoint_file_count(checkpoint); i++) {
@@ -104,7 +106,8 @@ static enum mmgr_result open_files(const mmgr_checkpoint *checkpoint, struct fil
 }
 
 /* What was read is worth nothing if somebody wrote to the file meanwhile. */
-static enum mmgr_result check_unchanged(const mmgr_checkpoint *checkpoint, const struct files *files)
+static enum mmgr_result check_unchanged(const mmgr_checkpoint *checkpoint,
+                                        const struct files *files)
 {
     for (uint32_t i = 0; i < files->count; i++) {
         const char *path = mmgr_checkpoint_file_path(checkpoint, i);
@@ -174,11 +177,12 @@ static enum mmgr_result place_tensors(mmgr_tensor_set *set, const struct place *
         char *slab = set->slabs[file].memory;
         tensor->data = slab + (place->spread ? used[file] : offset - place->begin);
         if (place->spread || used[file] == 0)
-            spans[span_count++] = (struct mmgr__span){
-                .fd = files->fds[file], .name = mmgr_checkpoint_file_path(checkpoint, file),
-                .offset = place->spread ? offset : place->begin,
-                .bytes = place->spread ? tensor->bytes : place->bytes,
-                .memory = place->spread ? tensor->data : slab};
+            spans[span_count++] =
+                (struct mmgr__span){.fd = files->fds[file],
+                                    .name = mmgr_checkpoint_file_path(checkpoint, file),
+                                    .offset = place->spread ? offset : place->begin,
+                                    .bytes = place->spread ? tensor->bytes : place->bytes,
+                                    .memory = place->spread ? tensor->data : slab};
         used[file] += round_up(tensor->bytes);
     }
     mmgr__free(used);
@@ -201,8 +205,8 @@ static enum mmgr_result load(mmgr_tensor_set *set)
     struct mmgr__span *spans = NULL;
     struct files files = {0};
     enum mmgr_result result = MMGR_OK;
-    if (set->tensors == NULL || set->slab_of == NULL || set->strides == NULL || set->slabs == NULL ||
-        places == NULL)
+    if (set->tensors == NULL || set->slab_of == NULL || set->strides == NULL ||
+        set->slabs == NULL || places == NULL)
         result = mmgr__oom();
     if (result == MMGR_OK) {
         lay_out(checkpoint, places);

@@ -53,8 +53,8 @@ enum mmgr_result mmgr_tensor_set_find(const mmgr_tensor_set *set, const char *na
     if (tensor == NULL)
         return mmgr__bad_argument("tensor");
     if (set->checkpoint == NULL) {
-        enum mmgr_result result = mmgr__fail(MMGR_ERR_UNKNOWN_TENSOR, "no tensor \"%s\": the set is empty",
-                                             name);
+        enum mmgr_result result =
+            mmgr__fail(MMGR_ERR_UNKNOWN_TENSOR, "no tensor \"%s\": the set is empty", name);
         mmgr__error_set_subject(name);
         return result;
     }
@@ -101,7 +101,8 @@ static enum mmgr_result upload_slabs(const mmgr_tensor_set *from, mmgr_tensor_se
 {
     for (uint32_t i = 0; i < from->slab_count; i++) {
         const struct mmgr__slab *slab = &from->slabs[i];
-        enum mmgr_result result = mmgr__device_allocate(to->device, slab->bytes, &to->slabs[i].memory);
+        enum mmgr_result result =
+            mmgr__device_allocate(to->device, slab->bytes, &to->slabs[i].memory);
         if (result != MMGR_OK)
             return result;
         to->slabs[i].bytes = slab->bytes;
@@ -142,8 +143,9 @@ enum mmgr_result mmgr__tensor_set_upload(const mmgr_tensor_set *from, mmgr_devic
         uint32_t slab = from->slab_of[i];
         made->tensors[i] = from->tensors[i];
         if (from->tensors[i].data != NULL)
-            made->tensors[i].data = (char *)made->slabs[slab].memory +
-                                    ((char *)from->tensors[i].data - (char *)from->slabs[slab].memory);
+            made->tensors[i].data =
+                (char *)made->slabs[slab].memory +
+                ((char *)from->tensors[i].data - (char *)from->slabs[slab].memory);
     }
     *set = made;
     return MMGR_OK;

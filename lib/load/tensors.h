@@ -18,9 +18,10 @@ struct mmgr_tensor_set {
     mmgr__refs refs;
     mmgr_device *device;
     mmgr_checkpoint *checkpoint; /* names and shapes; NULL for an empty set */
-    mmgr_tensor_set *origin;     /* of a copy: the set that it was copied from, which owns the strides */
+    mmgr_tensor_set
+        *origin; /* of a copy: the set that it was copied from, which owns the strides */
     mmgr_tensor *tensors;
-    uint32_t *slab_of;           /* slab of each tensor; of a copy, the origin's */
+    uint32_t *slab_of; /* slab of each tensor; of a copy, the origin's */
     uint64_t count, bytes;
     int64_t *strides;
     struct mmgr__slab *slabs;
@@ -46,7 +47,8 @@ struct mmgr__span {
     uint64_t offset, bytes;
     char *memory;
 };
-/* Read all spans, with a few threads when there is much to read. INVALID_FILE when a file is too short. */
+/* Read all spans, with a few threads when there is much to read. INVALID_FILE when a file is too
+ * short. */
 enum mmgr_result mmgr__read_spans(const struct mmgr__span *spans, size_t count);
 
 #endif

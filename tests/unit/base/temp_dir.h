@@ -11,7 +11,8 @@
 
 static char temp_dir[512];
 
-static inline int temp_remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+static inline int temp_remove_one(const char *path, const struct stat *st, int flag,
+                                  struct FTW *ftw)
 {
     (void)st, (void)flag, (void)ftw;
     return remove(path);

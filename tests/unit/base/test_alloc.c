@@ -153,7 +153,8 @@ static void test_options(void **state)
 {
     struct options_v1 local = {0};
     struct options_v2 newer = {sizeof newer, 3, 42, 0};
-    assert_int_equal(mmgr__options_import(&local, sizeof local, sizeof local, &newer, "o"), MMGR_OK);
+    assert_int_equal(mmgr__options_import(&local, sizeof local, sizeof local, &newer, "o"),
+                     MMGR_OK);
     assert_int_equal(local.flags, 3);
     assert_int_equal(local.value, 42);
     assert_int_equal(local.struct_size, sizeof local);

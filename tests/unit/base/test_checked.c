@@ -22,7 +22,8 @@ static void fill(void)
             edges[edge_count++] = ((uint64_t)1 << bit) + (uint64_t)step;
             edges[edge_count++] = ~(((uint64_t)1 << bit) + (uint64_t)step);
         }
-    static const uint64_t more[] = {3, 5, 17, 257, 641, 65537, 6700417, 4294967297u, 6148914691236517205u};
+    static const uint64_t more[] = {
+        3, 5, 17, 257, 641, 65537, 6700417, 4294967297u, 6148914691236517205u};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         edges[edge_count++] = more[i];
         edges[edge_count++] = UINT64_MAX / more[i];

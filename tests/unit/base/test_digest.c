@@ -89,7 +89,8 @@ static void test_file(void **state)
         assert_string_equal(hex, expected);
     }
     int polls = 1;
-    assert_int_equal(mmgr__digest_file(fd, "big", MMGR__XXH3, hex, stop_at, &polls), MMGR_ERR_CANCELLED);
+    assert_int_equal(mmgr__digest_file(fd, "big", MMGR__XXH3, hex, stop_at, &polls),
+                     MMGR_ERR_CANCELLED);
     mmgr__io_close(fd);
 }
 

@@ -26,8 +26,8 @@ static void test_registry(void **state)
     assert_int_equal(mmgr_result_exit_code(MMGR_OK), 0);
     assert_int_equal(mmgr_result_is_retryable(MMGR_ERR_NETWORK), 1);
     assert_int_equal(mmgr_result_is_retryable(MMGR_ERR_INVALID_FILE), 0);
-    assert_string_equal(mmgr_result_name((enum mmgr_result)-12345), "unknown_error");
-    assert_int_equal(mmgr_result_exit_code((enum mmgr_result)-12345), 1);
+    assert_string_equal(mmgr_result_name((enum mmgr_result) - 12345), "unknown_error");
+    assert_int_equal(mmgr_result_exit_code((enum mmgr_result) - 12345), 1);
 }
 
 static void test_last_error(void **state)
@@ -105,18 +105,28 @@ static void test_cut(void **state)
 static void test_errno(void **state)
 {
     assert_int_equal(mmgr__fail_errno(ENOENT, "open", "/x/y"), MMGR_ERR_PATH_NOT_FOUND);
-    assert_string_equal(mmgr_error_message(mmgr_last_error()), "cannot open /x/y: No such file or directory");
+    assert_string_equal(mmgr_error_message(mmgr_last_error()),
+                        "cannot open /x/y: No such file or directory");
     assert_string_equal(mmgr_error_subject(mmgr_last_error()), "/x/y");
     assert_int_equal(mmgr_error_os_errno(mmgr_last_error()), ENOENT);
     static const struct {
         int os_errno;
         enum mmgr_result code;
     } rows[] = {
-        {EACCES, MMGR_ERR_PERMISSION}, {EPERM, MMGR_ERR_PERMISSION}, {EROFS, MMGR_ERR_PERMISSION},
-        {ENOSPC, MMGR_ERR_NO_SPACE},   {EDQUOT, MMGR_ERR_NO_SPACE},  {EFBIG, MMGR_ERR_NO_SPACE},
-        {ENOMEM, MMGR_ERR_NO_MEMORY},  {EEXIST, MMGR_ERR_EXISTS},    {EAGAIN, MMGR_ERR_BUSY},
-        {EBUSY, MMGR_ERR_BUSY},        {ELOOP, MMGR_ERR_UNSAFE_PATH}, {EXDEV, MMGR_ERR_UNSAFE_PATH},
-        {EIO, MMGR_ERR_IO},            {99999, MMGR_ERR_IO},
+        {EACCES, MMGR_ERR_PERMISSION},
+        {EPERM, MMGR_ERR_PERMISSION},
+        {EROFS, MMGR_ERR_PERMISSION},
+        {ENOSPC, MMGR_ERR_NO_SPACE},
+        {EDQUOT, MMGR_ERR_NO_SPACE},
+        {EFBIG, MMGR_ERR_NO_SPACE},
+        {ENOMEM, MMGR_ERR_NO_MEMORY},
+        {EEXIST, MMGR_ERR_EXISTS},
+        {EAGAIN, MMGR_ERR_BUSY},
+        {EBUSY, MMGR_ERR_BUSY},
+        {ELOOP, MMGR_ERR_UNSAFE_PATH},
+        {EXDEV, MMGR_ERR_UNSAFE_PATH},
+        {EIO, MMGR_ERR_IO},
+        {99999, MMGR_ERR_IO},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(mmgr__fail_errno(rows[i].os_errno, "do", "p"), rows[i].code);
@@ -151,7 +161,8 @@ static void test_redaction(void **state)
     }
     char keep[] = "set hf_token in https://host/a?page=2&monkey=3 for key=abc, token=here";
     mmgr__redact(keep);
-    assert_string_equal(keep, "set hf_token in https://host/a?page=2&monkey=3 for key=abc, token=here");
+    assert_string_equal(keep,
+                        "set hf_token in https://host/a?page=2&monkey=3 for key=abc, token=here");
     char rest[] = "https://h/x?token=abcdef&page=2 end";
     mmgr__redact(rest);
     assert_string_equal(rest, "https://h/x?token=***&page=2 end");
@@ -160,7 +171,8 @@ static void test_redaction(void **state)
 static char logged[4096];
 static int lines;
 
-static void on_log(enum mmgr_log_level level, const char *component, const char *message, void *user)
+static void on_log(enum mmgr_log_level level, const char *component, const char *message,
+                   void *user)
 {
     lines++;
     snprintf(logged, sizeof logged, "%d %s %s", (int)level, component, message);
@@ -183,9 +195,9 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_registry), cmocka_unit_test(test_last_error),
+        cmocka_unit_test(test_registry),   cmocka_unit_test(test_last_error),
         cmocka_unit_test(test_per_thread), cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_errno),    cmocka_unit_test(test_redaction),
+        cmocka_unit_test(test_errno),      cmocka_unit_test(test_redaction),
         cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

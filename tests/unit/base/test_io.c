@@ -54,7 +54,8 @@ static void check_beneath(void)
     assert_true(fd >= 0);
     assert_int_equal(mmgr__io_pwrite(fd, "x", 1, 0), 0);
     mmgr__io_close(fd);
-    assert_int_equal(mmgr__io_open_beneath(folder, "sub/new", O_WRONLY | O_CREAT | O_EXCL, 0600), -EEXIST);
+    assert_int_equal(mmgr__io_open_beneath(folder, "sub/new", O_WRONLY | O_CREAT | O_EXCL, 0600),
+                     -EEXIST);
     assert_int_equal(mmgr__io_open_beneath(folder, "dangling", O_WRONLY | O_CREAT, 0600), -ELOOP);
     assert_int_equal(access(temp_path("target"), F_OK), -1);
     assert_int_equal(mmgr__io_unlink(folder, "sub/new"), 0);
@@ -159,7 +160,8 @@ static void test_read_file(void **state)
     assert_int_equal(mmgr__io_read_file(AT_FDCWD, "/proc/self/status", 1 << 20, &data, &length), 0);
     assert_true(length > 100);
     mmgr__free(data);
-    assert_int_equal(mmgr__io_read_file(AT_FDCWD, "/proc/self/status", 100, &data, &length), -EFBIG);
+    assert_int_equal(mmgr__io_read_file(AT_FDCWD, "/proc/self/status", 100, &data, &length),
+                     -EFBIG);
     assert_int_equal(mmgr__io_read_file(AT_FDCWD, temp_dir, 100, &data, &length), -EINVAL);
     mmgr__alloc_fail_at(1, 0);
     assert_int_equal(mmgr__io_read_file(AT_FDCWD, temp_path("f"), 100, &data, &length), -ENOMEM);
@@ -186,7 +188,8 @@ static void test_rename(void **state)
 {
     temp_write("a", "a", 1);
     temp_write("b", "b", 1);
-    assert_int_equal(mmgr__io_rename(AT_FDCWD, temp_path("a"), AT_FDCWD, temp_path("b"), 1), -EEXIST);
+    assert_int_equal(mmgr__io_rename(AT_FDCWD, temp_path("a"), AT_FDCWD, temp_path("b"), 1),
+                     -EEXIST);
     check_content("b", "b");
     assert_int_equal(mmgr__io_rename(AT_FDCWD, temp_path("a"), AT_FDCWD, temp_path("c"), 1), 0);
     check_content("c", "a");

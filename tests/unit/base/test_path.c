@@ -63,11 +63,13 @@ static void test_absolute(void **state)
 
 static void test_check(void **state)
 {
-    static const char *const good[] = {"a", "a/b.c", "unet/x.safetensors", "..a", "a..", "...", "ab:c",
-                                       "\xc3\xa9/\xf0\x9f\x98\x80", " a", "-rf", "~"};
-    static const char *const bad[] = {"", "/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/../b",
-                                      "a/./b", "a\\b", "C:", "C:x", "a:b", "a/c:/b", "a\nb", "a\x7f", "\xff",
-                                      "\xc0\xaf", "a/\x01"};
+    static const char *const good[] = {"a",   "a/b.c", "unet/x.safetensors",        "..a", "a..",
+                                       "...", "ab:c",  "\xc3\xa9/\xf0\x9f\x98\x80", " a",  "-rf",
+                                       "~"};
+    static const char *const bad[] = {"",     "/",        "/a",    "a/",     "a//b",  ".",
+                                      "..",   "a/..",     "../a",  "a/../b", "a/./b", "a\\b",
+                                      "C:",   "C:x",      "a:b",   "a/c:/b", "a\nb",  "a\x7f",
+                                      "\xff", "\xc0\xaf", "a/\x01"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_int_equal(mmgr__path_check_relative(good[i]), MMGR_OK);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -127,13 +129,23 @@ static void test_portable(void **state)
         {"-rf", "_rf"},
         {"~root", "_root"},
         {".hidden", "_hidden"},
-        {"a\nb\x1b" "c\x7f", "a_b_c_"},
-        {"a\xe2\x80\xae" "b", "a_b"},       /* right-to-left override */
-        {"a\xe2\x80\x8b" "b", "a_b"},       /* zero width space */
-        {"\xef\xbb\xbf" "a", "_a"},         /* byte order mark */
-        {"a\xff" "b\xc3", "a_b_"},          /* no UTF-8 */
+        {"a\nb\x1b"
+         "c\x7f",
+         "a_b_c_"},
+        {"a\xe2\x80\xae"
+         "b",
+         "a_b"}, /* right-to-left override */
+        {"a\xe2\x80\x8b"
+         "b",
+         "a_b"}, /* zero width space */
+        {"\xef\xbb\xbf"
+         "a",
+         "_a"}, /* byte order mark */
+        {"a\xff"
+         "b\xc3",
+         "a_b_"}, /* no UTF-8 */
         {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
-        {"e\xcc\x81", "e\xcc\x81"},         /* NFD stays NFD: twins meet at the exclusive mkdir */
+        {"e\xcc\x81", "e\xcc\x81"}, /* NFD stays NFD: twins meet at the exclusive mkdir */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         same(mmgr__path_portable_name(rows[i].from), rows[i].to);
@@ -181,9 +193,12 @@ static void test_portable_property(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),          cmocka_unit_test(test_absolute),
-        cmocka_unit_test(test_check),         cmocka_unit_test(test_portable),
-        cmocka_unit_test(test_portable_length), cmocka_unit_test(test_portable_property),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_absolute),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_portable),
+        cmocka_unit_test(test_portable_length),
+        cmocka_unit_test(test_portable_property),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

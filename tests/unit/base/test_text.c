@@ -51,11 +51,30 @@ static void test_json_string(void **state)
 
 static void test_utf8(void **state)
 {
-    static const char *const good[] = {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
-                                       "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x61", "\xe0\x9f\xbf",
-                                      "\xe2\x82", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xfe"};
+    static const char *const good[] = {"",
+                                       "a",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xc2\x61",
+                                      "\xe0\x9f\xbf",
+                                      "\xe2\x82",
+                                      "\xed\xa0\x80",
+                                      "\xed\xbf\xbf",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff",
+                                      "a\xfe"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(mmgr__utf8_valid(good[i], strlen(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -82,7 +101,8 @@ static void test_numbers(void **state)
     uint64_t value = 7;
     assert_true(mmgr__parse_u64("18446744073709551615", &value));
     assert_true(value == UINT64_MAX);
-    static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "18446744073709551616", "0x1", "1e3"};
+    static const char *const bad[] = {"",    "-1", "+1", " 1", "1 ", "18446744073709551616",
+                                      "0x1", "1e3"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(mmgr__parse_u64(bad[i], &value));
     assert_true(value == UINT64_MAX);
@@ -94,12 +114,24 @@ static void test_sizes(void **state)
         const char *text;
         uint64_t bytes;
     } good[] = {
-        {"0", 0}, {"1024", 1024}, {"4 GiB", 4294967296u}, {"20GB", 20000000000u}, {"512M", 536870912},
-        {"1k", 1024}, {"1kb", 1000}, {"7 B", 7}, {"1T", 1099511627776u}, {"2TB", 2000000000000u},
-        {"1.5 GiB", 1610612736}, {"0.25M", 262144}, {"16777215 TiB", 18446742974197923840u},
+        {"0", 0},
+        {"1024", 1024},
+        {"4 GiB", 4294967296u},
+        {"20GB", 20000000000u},
+        {"512M", 536870912},
+        {"1k", 1024},
+        {"1kb", 1000},
+        {"7 B", 7},
+        {"1T", 1099511627776u},
+        {"2TB", 2000000000000u},
+        {"1.5 GiB", 1610612736},
+        {"0.25M", 262144},
+        {"16777215 TiB", 18446742974197923840u},
     };
-    static const char *const bad[] = {"", "GiB", "-1", "1.5", "1.", ".5M", "1 XB", "1 GiBs", "1 G iB", "1e3",
-                                      "16777216 TiB", "99999999999999999999", "1,5 GiB"};
+    static const char *const bad[] = {"",       "GiB", "-1",           "1.5",
+                                      "1.",     ".5M", "1 XB",         "1 GiBs",
+                                      "1 G iB", "1e3", "16777216 TiB", "99999999999999999999",
+                                      "1,5 GiB"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         uint64_t bytes = 99;
         if (!mmgr__parse_size(good[i].text, &bytes) || bytes != good[i].bytes)
@@ -132,9 +164,9 @@ static void test_strings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buffer),        cmocka_unit_test(test_json_string),
-        cmocka_unit_test(test_utf8),          cmocka_unit_test(test_small_helpers),
-        cmocka_unit_test(test_numbers),       cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_buffer),  cmocka_unit_test(test_json_string),
+        cmocka_unit_test(test_utf8),    cmocka_unit_test(test_small_helpers),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_strings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,7 +75,8 @@ static void test_thread(void **state)
 {
     int blocked = 0;
     pthread_t thread;
-    assert_int_equal(mmgr__thread_start(&thread, report, &blocked, "a-name-longer-than-fifteen"), 0);
+    assert_int_equal(mmgr__thread_start(&thread, report, &blocked, "a-name-longer-than-fifteen"),
+                     0);
     pthread_join(thread, NULL);
     assert_true(blocked);
     sigset_t set;
@@ -95,8 +96,9 @@ static void test_refs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_time_text), cmocka_unit_test(test_deadline), cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_random),    cmocka_unit_test(test_thread),   cmocka_unit_test(test_refs),
+        cmocka_unit_test(test_time_text), cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_wait),      cmocka_unit_test(test_random),
+        cmocka_unit_test(test_thread),    cmocka_unit_test(test_refs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ static void test_info(void **state)
     assert_true(json_is_integer(json_object_get(root, "schema")));
     assert_true(json_is_array(json_object_get(root, "features")));
     json_t *libraries = json_object_get(root, "libraries");
-    static const char *const names[] = {"sqlite3", "libcurl", "jansson", "libyaml", "xxhash", "libcrypto"};
+    static const char *const names[] = {"sqlite3", "libcurl", "jansson",
+                                        "libyaml", "xxhash",  "libcrypto"};
     assert_int_equal(json_object_size(libraries), sizeof names / sizeof *names);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         assert_non_null(strchr(json_string_value(json_object_get(libraries, names[i])), '.'));

@@ -114,7 +114,8 @@ static enum mmgr_result host_memory(void *self, uint64_t *free_bytes, uint64_t *
 
 static enum mmgr_result host_allocate(void *self, uint64_t bytes, uint64_t alignment, void **memory)
 {
-    return bytes > 10 ? MMGR_ERR_DEVICE_MEMORY : MMGR_OK; /* "OK" without memory is a fault of the host */
+    return bytes > 10 ? MMGR_ERR_DEVICE_MEMORY
+                      : MMGR_OK; /* "OK" without memory is a fault of the host */
 }
 
 static void host_release(void *self, void *memory, uint64_t bytes)
@@ -143,8 +144,9 @@ static int host_is_host(void *self)
 
 static void test_host_table(void **state)
 {
-    mmgr_device_ops ops = {sizeof ops, 1, "vulkan:0", host_memory, host_allocate, host_release, host_upload,
-                           host_download, host_synchronize, host_is_host};
+    mmgr_device_ops ops = {
+        sizeof ops,   1,           "vulkan:0",    host_memory,      host_allocate,
+        host_release, host_upload, host_download, host_synchronize, host_is_host};
     mmgr_device *device = NULL;
     void *memory = NULL;
     assert_int_equal(mmgr_device_new(&ops, &freed, host_free, &device), MMGR_OK);

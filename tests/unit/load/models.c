@@ -62,7 +62,8 @@ unsigned char model_byte(unsigned seed, const char *name, unsigned i)
     return (unsigned char)((hash + i * 2654435761u) >> 13);
 }
 
-void models_safetensors(const char *path, unsigned seed, const struct model_tensor *tensors, unsigned count)
+void models_safetensors(const char *path, unsigned seed, const struct model_tensor *tensors,
+                        unsigned count)
 {
     char header[16384] = "{";
     unsigned length = 1, offset = 0;
@@ -70,10 +71,11 @@ void models_safetensors(const char *path, unsigned seed, const struct model_tens
         const struct model_tensor *t = &tensors[i];
         char shape[64];
         snprintf(shape, sizeof shape, "[%u]", t->bytes);
-        length += (unsigned)snprintf(header + length, sizeof header - length,
-                                     "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%u,%u]}",
-                                     i > 0 ? "," : "", t->name, t->dtype != NULL ? t->dtype : "U8",
-                                     t->dtype != NULL ? t->shape : shape, offset, offset + t->bytes);
+        length +=
+            (unsigned)snprintf(header + length, sizeof header - length,
+                               "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%u,%u]}",
+                               i > 0 ? "," : "", t->name, t->dtype != NULL ? t->dtype : "U8",
+                               t->dtype != NULL ? t->shape : shape, offset, offset + t->bytes);
         offset += t->bytes;
     }
     length += (unsigned)snprintf(header + length, sizeof header - length, "}");
@@ -119,15 +121,19 @@ void fixture_open(struct fixture *fixture, const struct service_setup *setup)
 {
     char root[512];
     snprintf(root, sizeof root, "%s", models_path("root"));
-    struct mmgr_config_options config = {sizeof config, MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE,
-                                         root, NULL};
+    struct mmgr_config_options config = {
+        sizeof config, MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE, root, NULL};
     check(mmgr_config_new(&config, &fixture->config));
     struct mmgr_store_options store = {.struct_size = sizeof store, .config = fixture->config};
     check(mmgr_store_open(&store, &fixture->store));
     check(mmgr_device_open(setup->device != NULL ? setup->device : "cpu", &fixture->device));
     struct mmgr_load_service_options options = {
-        .struct_size = sizeof options, .config = fixture->config, .store = fixture->store,
-        .registry = setup->registry, .bus = setup->bus, .device = fixture->device,
+        .struct_size = sizeof options,
+        .config = fixture->config,
+        .store = fixture->store,
+        .registry = setup->registry,
+        .bus = setup->bus,
+        .device = fixture->device,
         .max_ram = setup->max_ram != 0 ? setup->max_ram : MMGR_NONE,
         .max_vram = setup->max_vram != 0 ? setup->max_vram : MMGR_NONE};
     check(mmgr_load_service_open(&options, &fixture->service));
@@ -154,7 +160,8 @@ mmgr_loaded *fixture_load(struct fixture *fixture, const mmgr_record *record, co
     return loaded;
 }
 
-enum mmgr_result fixture_try(struct fixture *fixture, const mmgr_record *record, const char *submodel)
+enum mmgr_result fixture_try(struct fixture *fixture, const mmgr_record *record,
+                             const char *submodel)
 {
     struct mmgr_load_options options = {.struct_size = sizeof options, .submodel = submodel};
     mmgr_loaded *loaded = NULL;

@@ -150,7 +150,8 @@ static void test_unload(void **state)
     close_all();
 }
 
-/* A record that names other files under the same key is another model; other fields do not matter. */
+/* A record that names other files under the same key is another model; other fields do not
+ * matter. */
 static void test_changed_record(void **state)
 {
     struct service_setup setup = {0};
@@ -160,7 +161,8 @@ static void test_changed_record(void **state)
                                          ",\"description\":\"new words\"");
     assert_int_equal(fixture_try(&fixture, renamed, NULL), MMGR_OK);
     assert_int_equal(number(MMGR_CACHE_HITS), 1);
-    mmgr_record *moved = models_record("m0", "lora", "lycoris", models_path("m1.safetensors"), NULL);
+    mmgr_record *moved =
+        models_record("m0", "lora", "lycoris", models_path("m1.safetensors"), NULL);
     mmgr_loaded *loaded = fixture_load(&fixture, moved, NULL);
     assert_int_equal(mmgr_tensor_set_bytes(mmgr_loaded_state_dict(loaded)), 200);
     assert_int_equal(number(MMGR_CACHE_RAM_BYTES), 200);
@@ -228,9 +230,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_hits),           WITH_FOLDER(test_lru),         WITH_FOLDER(test_held),
-        WITH_FOLDER(test_unload),         WITH_FOLDER(test_changed_record),
-        WITH_FOLDER(test_failed_load),    WITH_FOLDER(test_no_memory),
+        WITH_FOLDER(test_hits),           WITH_FOLDER(test_lru),
+        WITH_FOLDER(test_held),           WITH_FOLDER(test_unload),
+        WITH_FOLDER(test_changed_record), WITH_FOLDER(test_failed_load),
+        WITH_FOLDER(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which loader loads what: the registry, the built-in loader's submodels, hosts' tables, conversion, events. */
+/* Which loader loads what: the registry, the built-in loader's submodels, hosts' tables,
+ * conversion, events. */
 #include "models.h"
 
 #include <setjmp.h>
@@ -33,7 +34,8 @@ static void object_free(void *object)
     free(object);
 }
 
-static enum mmgr_result host_load(void *self, const mmgr_load_request *request, mmgr_load_result *result)
+static enum mmgr_result host_load(void *self, const mmgr_load_request *request,
+                                  mmgr_load_result *result)
 {
     struct host *host = self;
     host->loads++;
@@ -43,7 +45,8 @@ static enum mmgr_result host_load(void *self, const mmgr_load_request *request, 
     if (host->fail != MMGR_OK)
         return host->fail;
     if (host->as_tensors)
-        return mmgr_tensor_set_read(request->path, request->submodel, request->variant, &result->tensors);
+        return mmgr_tensor_set_read(request->path, request->submodel, request->variant,
+                                    &result->tensors);
     int **object = malloc(sizeof *object);
     *object = &host->objects_freed;
     result->object = object;
@@ -63,7 +66,8 @@ static int host_needs(void *self, const mmgr_load_request *request, const char *
     return access(converted_path, F_OK) != 0;
 }
 
-static enum mmgr_result host_convert(void *self, const mmgr_load_request *request, const char *output_path)
+static enum mmgr_result host_convert(void *self, const mmgr_load_request *request,
+                                     const char *output_path)
 {
     struct host *host = self;
     host->conversions++;
@@ -83,7 +87,8 @@ static void host_free(void *self)
 
 static mmgr_loader_ops plain_ops(const char *name)
 {
-    return (mmgr_loader_ops){sizeof(mmgr_loader_ops), 1, name, host_load, host_estimate, NULL, NULL};
+    return (mmgr_loader_ops){sizeof(mmgr_loader_ops), 1,    name, host_load,
+                             host_estimate,           NULL, NULL};
 }
 
 static void test_registry(void **state)
@@ -98,11 +103,13 @@ static void test_registry(void **state)
     assert_null(mmgr__registry_find(registry, "sd-1", "main", "gguf_quantized"));
     assert_null(mmgr__registry_find(registry, "sd-1", "nonsense", "diffusers"));
 
-    assert_int_equal(mmgr_loader_registry_add(registry, "any", "vae", "diffusers", &ops, &a, host_free),
-                     MMGR_OK);
+    assert_int_equal(
+        mmgr_loader_registry_add(registry, "any", "vae", "diffusers", &ops, &a, host_free),
+        MMGR_OK);
     assert_int_equal(mmgr_loader_registry_add(registry, "sd-2", "vae", "diffusers", &ops, &b, NULL),
                      MMGR_OK);
-    assert_int_equal(mmgr_loader_registry_add(registry, "sd-1", "weird", "format", &ops, &b, NULL), MMGR_OK);
+    assert_int_equal(mmgr_loader_registry_add(registry, "sd-1", "weird", "format", &ops, &b, NULL),
+                     MMGR_OK);
     assert_ptr_equal(mmgr__registry_find(registry, "sd-1", "vae", "diffusers")->self, &a);
     assert_ptr_equal(mmgr__registry_find(registry, "sd-2", "vae", "diffusers")->self, &b);
     assert_ptr_equal(mmgr__registry_find(registry, "sd-1", "weird", "format")->self, &b);
@@ -110,8 +117,9 @@ static void test_registry(void **state)
     assert_true(mmgr__registry_find(registry, "sd-2", "vae", "checkpoint")->builtin);
 
     ops.name = "other";
-    assert_int_equal(mmgr_loader_registry_add(registry, "sd-2", "vae", "diffusers", &ops, &a, host_free),
-                     MMGR_ERR_LOADER_CLASH);
+    assert_int_equal(
+        mmgr_loader_registry_add(registry, "sd-2", "vae", "diffusers", &ops, &a, host_free),
+        MMGR_ERR_LOADER_CLASH);
     const char *message = mmgr_error_message(mmgr_last_error());
     assert_non_null(strstr(message, "other"));
     assert_non_null(strstr(message, "mine"));
@@ -137,13 +145,14 @@ static void test_registry(void **state)
 
 static void write_pipeline(void)
 {
-    models_text("p/model_index.json",
-                "{\"_class_name\":\"StableDiffusionPipeline\",\"_diffusers_version\":\"0.30.0\","
-                "\"unet\":[\"diffusers\",\"UNet2DConditionModel\"],\"vae\":[\"diffusers\",\"AutoencoderKL\"],"
-                "\"tokenizer\":[\"transformers\",\"CLIPTokenizer\"],"
-                "\"scheduler\":[\"diffusers\",\"PNDMScheduler\"],\"safety_checker\":[null,null],"
-                "\"requires_safety_checker\":false,\"../evil\":[\"a\",\"b\"],"
-                "\"hollow\":[\"diffusers\",\"UNet2DConditionModel\"]}");
+    models_text(
+        "p/model_index.json",
+        "{\"_class_name\":\"StableDiffusionPipeline\",\"_diffusers_version\":\"0.30.0\","
+        "\"unet\":[\"diffusers\",\"UNet2DConditionModel\"],\"vae\":[\"diffusers\",\"AutoencoderKL\"],"
+        "\"tokenizer\":[\"transformers\",\"CLIPTokenizer\"],"
+        "\"scheduler\":[\"diffusers\",\"PNDMScheduler\"],\"safety_checker\":[null,null],"
+        "\"requires_safety_checker\":false,\"../evil\":[\"a\",\"b\"],"
+        "\"hollow\":[\"diffusers\",\"UNet2DConditionModel\"]}");
     models_file("p/unet/diffusion_pytorch_model.safetensors", 1, 64);
     models_file("p/unet/diffusion_pytorch_model.fp16.safetensors", 2, 32);
     models_file("p/vae/diffusion_pytorch_model.safetensors", 3, 16);
@@ -159,10 +168,11 @@ static void test_submodels(void **state)
     struct service_setup setup = {0};
     fixture_open(&fixture, &setup);
     mmgr_record *plain = models_record("plain", "main", "diffusers", models_path("p"), NULL);
-    mmgr_record *half = models_record("half", "main", "diffusers", models_path("p"),
-                                      ",\"repo_variant\":\"fp16\"");
+    mmgr_record *half =
+        models_record("half", "main", "diffusers", models_path("p"), ",\"repo_variant\":\"fp16\"");
     assert_int_equal(fixture_try(&fixture, plain, NULL), MMGR_ERR_SUBMODEL_REQUIRED);
-    assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "unet, vae, tokenizer, scheduler"));
+    assert_non_null(
+        strstr(mmgr_error_message(mmgr_last_error()), "unet, vae, tokenizer, scheduler"));
     assert_int_equal(fixture_try(&fixture, plain, "unot"), MMGR_ERR_UNKNOWN_SUBMODEL);
     assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "unet, vae"));
     assert_string_equal(mmgr_error_field(mmgr_last_error()), "submodel");
@@ -234,15 +244,19 @@ static void test_distinct_errors(void **state)
     assert_int_equal(mmgr_load_service_load_by_key(fixture.service, "nobody", NULL, &loaded),
                      MMGR_ERR_UNKNOWN_MODEL);
     assert_null(loaded);
-    mmgr_record *gone = models_record("gone", "lora", "lycoris", models_path("gone.safetensors"), NULL);
-    mmgr_record *foreign = models_record("foreign", "main", "onnx", models_path("f.safetensors"), NULL);
-    mmgr_record *good = models_record("good", "lora", "lycoris", models_path("f.safetensors"), NULL);
+    mmgr_record *gone =
+        models_record("gone", "lora", "lycoris", models_path("gone.safetensors"), NULL);
+    mmgr_record *foreign =
+        models_record("foreign", "main", "onnx", models_path("f.safetensors"), NULL);
+    mmgr_record *good =
+        models_record("good", "lora", "lycoris", models_path("f.safetensors"), NULL);
     assert_int_equal(fixture_try(&fixture, gone, NULL), MMGR_ERR_MODEL_NOT_FOUND);
     assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "gone.safetensors"));
     assert_int_equal(fixture_try(&fixture, foreign, NULL), MMGR_ERR_NO_LOADER);
     assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "onnx"));
     assert_int_equal(mmgr_store_add(fixture.store, good, NULL), MMGR_OK);
-    assert_int_equal(mmgr_load_service_load_by_key(fixture.service, "good", NULL, &loaded), MMGR_OK);
+    assert_int_equal(mmgr_load_service_load_by_key(fixture.service, "good", NULL, &loaded),
+                     MMGR_OK);
     assert_int_equal(mmgr_load_service_close(fixture.service), MMGR_ERR_BUSY);
     assert_int_equal(mmgr_store_close(fixture.store), MMGR_ERR_BUSY);
     mmgr_loaded_unref(loaded);
@@ -256,8 +270,9 @@ static void open_with_host(struct fixture *fixture, struct service_setup *setup,
                            const mmgr_loader_ops *ops)
 {
     assert_int_equal(mmgr_loader_registry_new(&setup->registry), MMGR_OK);
-    assert_int_equal(mmgr_loader_registry_add(setup->registry, "any", "vae", "checkpoint", ops, host,
-                                              host_free), MMGR_OK);
+    assert_int_equal(
+        mmgr_loader_registry_add(setup->registry, "any", "vae", "checkpoint", ops, host, host_free),
+        MMGR_OK);
     fixture_open(fixture, setup);
 }
 
@@ -269,7 +284,8 @@ static void test_host_loader(void **state)
     struct service_setup setup = {.device = "fake:1000"};
     mmgr_loader_ops ops = plain_ops("mine");
     open_with_host(&fixture, &setup, &host, &ops);
-    mmgr_record *record = models_record("k", "vae", "checkpoint", models_path("f.safetensors"), NULL);
+    mmgr_record *record =
+        models_record("k", "vae", "checkpoint", models_path("f.safetensors"), NULL);
     mmgr_loaded *loaded = fixture_load(&fixture, record, NULL);
     assert_int_equal(host.estimates, 1);
     assert_non_null(mmgr_loaded_object(loaded));
@@ -319,7 +335,8 @@ static void test_conversion(void **state)
     ops.needs_conversion = host_needs;
     ops.convert = host_convert;
     open_with_host(&fixture, &setup, &host, &ops);
-    mmgr_record *record = models_record("k", "vae", "checkpoint", models_path("f.safetensors"), NULL);
+    mmgr_record *record =
+        models_record("k", "vae", "checkpoint", models_path("f.safetensors"), NULL);
     /* A failed conversion leaves nothing; the leftover of a kill is in nobody's way. */
     assert_int_equal(fixture_try(&fixture, record, NULL), MMGR_ERR_PLUGIN);
     assert_int_equal(access(models_path("root/models/.convert/k"), F_OK), -1);
@@ -339,7 +356,8 @@ static void test_conversion(void **state)
     mmgr_loader_registry_unref(setup.registry);
 }
 
-static void expect_event(mmgr_listener *listener, const char *name, const char *key, const char *submodel)
+static void expect_event(mmgr_listener *listener, const char *name, const char *key,
+                         const char *submodel)
 {
     mmgr_event *event = NULL;
     assert_int_equal(mmgr_listener_next(listener, 0, &event), MMGR_OK);
@@ -352,7 +370,8 @@ static void expect_event(mmgr_listener *listener, const char *name, const char *
     assert_string_equal(mmgr_event_text(event, MMGR_EVENT_TEXT_PRECISION), "auto");
     assert_non_null(mmgr_event_text(event, MMGR_EVENT_TEXT_LOCAL_PATH));
     int failed = strcmp(name, "load.error") == 0;
-    assert_int_equal(mmgr_error_code(mmgr_event_error(event)), failed ? MMGR_ERR_UNKNOWN_SUBMODEL : MMGR_OK);
+    assert_int_equal(mmgr_error_code(mmgr_event_error(event)),
+                     failed ? MMGR_ERR_UNKNOWN_SUBMODEL : MMGR_OK);
     mmgr_event_unref(event);
 }
 
@@ -366,11 +385,13 @@ static void test_events(void **state)
     assert_int_equal(mmgr_bus_open(NULL, &setup.bus), MMGR_OK);
     assert_int_equal(mmgr_listener_open(setup.bus, MMGR_EVENTS_LOAD, &listener), MMGR_OK);
     fixture_open(&fixture, &setup);
-    mmgr_record *record = models_record("k", "main", "diffusers", models_path("p"), ",\"hash\":\"sampled:12\"");
+    mmgr_record *record =
+        models_record("k", "main", "diffusers", models_path("p"), ",\"hash\":\"sampled:12\"");
     struct mmgr_load_options options = {sizeof options, 0, "unet", "{\"session\":5}"};
     mmgr_loaded *loaded = NULL;
     for (int i = 0; i < 2; i++) { /* a miss, then a hit: both are told */
-        assert_int_equal(mmgr_load_service_load(fixture.service, record, &options, &loaded), MMGR_OK);
+        assert_int_equal(mmgr_load_service_load(fixture.service, record, &options, &loaded),
+                         MMGR_OK);
         expect_event(listener, "load.started", "k", "unet");
         expect_event(listener, "load.completed", "k", "unet");
         mmgr_loaded_unref(loaded);
@@ -380,7 +401,8 @@ static void test_events(void **state)
                      MMGR_ERR_UNKNOWN_SUBMODEL);
     expect_event(listener, "load.started", "k", "unot");
     expect_event(listener, "load.error", "k", "unot");
-    assert_int_equal(mmgr_load_service_load(fixture.service, NULL, &options, &loaded), MMGR_ERR_ARGUMENT);
+    assert_int_equal(mmgr_load_service_load(fixture.service, NULL, &options, &loaded),
+                     MMGR_ERR_ARGUMENT);
     assert_int_equal(mmgr_listener_next(listener, 0, &event), MMGR_ERR_TIMEOUT);
     mmgr_record_unref(record);
     fixture_close(&fixture);
@@ -394,8 +416,8 @@ static void test_options(void **state)
     struct service_setup setup = {0};
     mmgr_load_service *service = NULL;
     fixture_open(&fixture, &setup);
-    struct mmgr_load_service_options options = {.struct_size = sizeof options, .config = fixture.config,
-                                                .store = fixture.store};
+    struct mmgr_load_service_options options = {
+        .struct_size = sizeof options, .config = fixture.config, .store = fixture.store};
     assert_int_equal(mmgr_load_service_open(NULL, &service), MMGR_ERR_ARGUMENT);
     options.max_ram = -2;
     assert_int_equal(mmgr_load_service_open(&options, &service), MMGR_ERR_ARGUMENT);

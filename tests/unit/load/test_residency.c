@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks and the device: uploads, nesting, what makes room for what, failures that leave nothing behind. */
+/* Locks and the device: uploads, nesting, what makes room for what, failures that leave nothing
+ * behind. */
 #include "models.h"
 
 #include <setjmp.h>
@@ -66,7 +67,8 @@ static void lock(int model)
     assert_ptr_equal(mmgr_tensor_set_device(set), fixture.device);
     const mmgr_tensor *tensor = mmgr_tensor_set_at(set, 0);
     unsigned char back[1024];
-    assert_int_equal(mmgr_device_download(fixture.device, back, tensor->data, tensor->bytes), MMGR_OK);
+    assert_int_equal(mmgr_device_download(fixture.device, back, tensor->data, tensor->bytes),
+                     MMGR_OK);
     for (unsigned i = 0; i < sizes[model]; i++)
         if (back[i] != model_byte((unsigned)model, "w", i))
             fail_msg("model %d, byte %u", model, i);
@@ -216,7 +218,8 @@ static void test_failures(void **state)
     open_all(&setup);
     for (int op = 0; op < MMGR__FAKE_OPS; op++) {
         mmgr__fake_fail_at(fixture.device, op, 1);
-        enum mmgr_result expected = op == MMGR__FAKE_ALLOCATE ? MMGR_ERR_DEVICE_MEMORY : MMGR_ERR_PLUGIN;
+        enum mmgr_result expected =
+            op == MMGR__FAKE_ALLOCATE ? MMGR_ERR_DEVICE_MEMORY : MMGR_ERR_PLUGIN;
         assert_int_equal(mmgr_loaded_lock(loaded[0], NULL), expected);
         assert_int_equal(mmgr_loaded_unlock(loaded[0]), MMGR_ERR_STATE);
         assert_int_equal(fake().used, 0);
@@ -244,7 +247,8 @@ static void test_failures(void **state)
     close_all();
 }
 
-/* The device says "full" although its figures promise room: others are moved off until it is true. */
+/* The device says "full" although its figures promise room: others are moved off until it is
+ * true. */
 static void test_fragmented(void **state)
 {
     struct service_setup setup = {.device = "fake:1000"};
@@ -259,7 +263,8 @@ static void test_fragmented(void **state)
     close_all();
 }
 
-/* Dropping a model from RAM takes it off the device as well; one that is locked stays where it is. */
+/* Dropping a model from RAM takes it off the device as well; one that is locked stays where it
+ * is. */
 static void test_unload(void **state)
 {
     struct service_setup setup = {.device = "fake:1000"};
@@ -307,10 +312,11 @@ static void test_evicted_from_ram(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_lock),       WITH_FOLDER(test_cpu),          WITH_FOLDER(test_offload_order),
-        WITH_FOLDER(test_smallest_set), WITH_FOLDER(test_budget),     WITH_FOLDER(test_too_large),
-        WITH_FOLDER(test_failures),   WITH_FOLDER(test_fragmented),   WITH_FOLDER(test_unload),
-        WITH_FOLDER(test_evicted_from_ram),
+        WITH_FOLDER(test_lock),          WITH_FOLDER(test_cpu),
+        WITH_FOLDER(test_offload_order), WITH_FOLDER(test_smallest_set),
+        WITH_FOLDER(test_budget),        WITH_FOLDER(test_too_large),
+        WITH_FOLDER(test_failures),      WITH_FOLDER(test_fragmented),
+        WITH_FOLDER(test_unload),        WITH_FOLDER(test_evicted_from_ram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tensor sets: bytes as in the file, pointers, strides, shards, variants, broken and changing files. */
+/* Tensor sets: bytes as in the file, pointers, strides, shards, variants, broken and changing
+ * files. */
 #include "models.h"
 
 #include <setjmp.h>
@@ -76,7 +77,8 @@ static void test_one_file(void **state)
 /* In the file the F32 tensor lies at an odd place; in memory it must not. */
 static void test_misaligned(void **state)
 {
-    static const struct model_tensor tensors[] = {{"odd", NULL, NULL, 3}, {"wide", "F64", "[2]", 16}};
+    static const struct model_tensor tensors[] = {{"odd", NULL, NULL, 3},
+                                                  {"wide", "F64", "[2]", 16}};
     models_safetensors("m.safetensors", 2, tensors, 2);
     mmgr_tensor_set *set = NULL;
     assert_int_equal(mmgr_tensor_set_read(models_path("m.safetensors"), NULL, NULL, &set), MMGR_OK);
@@ -106,9 +108,10 @@ static void test_shards(void **state)
     static const struct model_tensor second[] = {{"c", "F16", "[3]", 6}};
     models_safetensors("m/model-00001-of-00002.safetensors", 3, first, 2);
     models_safetensors("m/model-00002-of-00002.safetensors", 3, second, 1);
-    models_text("m/model.safetensors.index.json",
-                "{\"metadata\":{\"total_size\":27},\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\","
-                "\"b\":\"model-00001-of-00002.safetensors\",\"c\":\"model-00002-of-00002.safetensors\"}}");
+    models_text(
+        "m/model.safetensors.index.json",
+        "{\"metadata\":{\"total_size\":27},\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\","
+        "\"b\":\"model-00001-of-00002.safetensors\",\"c\":\"model-00002-of-00002.safetensors\"}}");
     mmgr_tensor_set *set = NULL;
     static const char *const paths[] = {"m", "m/model.safetensors.index.json"};
     for (int i = 0; i < 2; i++) {
@@ -141,7 +144,8 @@ static void test_variants(void **state)
 static void test_broken(void **state)
 {
     mmgr_tensor_set *set = NULL;
-    assert_int_equal(mmgr_tensor_set_read(models_path("none"), NULL, NULL, &set), MMGR_ERR_PATH_NOT_FOUND);
+    assert_int_equal(mmgr_tensor_set_read(models_path("none"), NULL, NULL, &set),
+                     MMGR_ERR_PATH_NOT_FOUND);
     models_file("m.safetensors", 1, 1000);
     assert_int_equal(truncate(models_path("m.safetensors"), 500), 0);
     assert_int_equal(mmgr_tensor_set_read(models_path("m.safetensors"), NULL, NULL, &set),
@@ -157,7 +161,8 @@ static void test_changed(void **state)
     mmgr_checkpoint *checkpoint;
     mmgr_tensor_set *set = NULL;
     models_file("m.safetensors", 1, 1000);
-    assert_int_equal(mmgr_checkpoint_open(models_path("m.safetensors"), NULL, &checkpoint), MMGR_OK);
+    assert_int_equal(mmgr_checkpoint_open(models_path("m.safetensors"), NULL, &checkpoint),
+                     MMGR_OK);
     assert_int_equal(truncate(models_path("m.safetensors"), 500), 0);
     assert_int_equal(mmgr__tensor_set_load(checkpoint, &set), MMGR_ERR_INVALID_FILE);
     assert_int_equal(unlink(models_path("m.safetensors")), 0);
@@ -172,7 +177,8 @@ static void test_spans(void **state)
     char memory[100];
     models_text("f", "0123456789");
     int fd = mmgr__io_open_read(AT_FDCWD, models_path("f"));
-    struct mmgr__span spans[] = {{fd, "f", 2, 3, memory}, {fd, "f", 0, 0, memory}, {fd, "f", 8, 2, memory + 3}};
+    struct mmgr__span spans[] = {
+        {fd, "f", 2, 3, memory}, {fd, "f", 0, 0, memory}, {fd, "f", 8, 2, memory + 3}};
     assert_int_equal(mmgr__read_spans(spans, 3), MMGR_OK);
     assert_memory_equal(memory, "23489", 5);
     assert_int_equal(mmgr__read_spans(spans, 0), MMGR_OK);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Four threads at once on one service: one read for all who ask, and budgets that hold at every moment. */
+/* Four threads at once on one service: one read for all who ask, and budgets that hold at every
+ * moment. */
 #include "models.h"
 
 #include <setjmp.h>
@@ -129,7 +130,8 @@ static void test_random(void **state)
     /* Nobody holds anything any more. */
     assert_true(fixture_number(&fixture, MMGR_CACHE_RAM_BYTES) <= MAX_RAM);
     assert_int_equal(fixture_number(&fixture, MMGR_CACHE_DEVICE_BYTES), numbers.used);
-    assert_int_equal(fixture_number(&fixture, MMGR_CACHE_HITS) + fixture_number(&fixture, MMGR_CACHE_MISSES),
+    assert_int_equal(fixture_number(&fixture, MMGR_CACHE_HITS) +
+                         fixture_number(&fixture, MMGR_CACHE_MISSES),
                      THREADS * ROUNDS);
     assert_true(fixture_number(&fixture, MMGR_CACHE_EVICTIONS) > 0);
     assert_true(fixture_number(&fixture, MMGR_CACHE_OFFLOADS) > 0);
@@ -144,7 +146,8 @@ static void test_random(void **state)
 /* A host's loader that counts, and takes long enough for the others to come. */
 static atomic_int loads, fail_loads;
 
-static enum mmgr_result counting_load(void *self, const mmgr_load_request *request, mmgr_load_result *result)
+static enum mmgr_result counting_load(void *self, const mmgr_load_request *request,
+                                      mmgr_load_result *result)
 {
     atomic_fetch_add(&loads, 1);
     struct timespec time = {0, 20000000};
@@ -173,8 +176,9 @@ static void test_one_read(void **state)
     mmgr_loader_ops ops = {sizeof ops, 1, "counting", counting_load, NULL, NULL, NULL};
     struct service_setup setup = {0};
     assert_int_equal(mmgr_loader_registry_new(&setup.registry), MMGR_OK);
-    assert_int_equal(mmgr_loader_registry_add(setup.registry, "any", "lora", "lycoris", &ops, NULL, NULL),
-                     MMGR_OK);
+    assert_int_equal(
+        mmgr_loader_registry_add(setup.registry, "any", "lora", "lycoris", &ops, NULL, NULL),
+        MMGR_OK);
     make_models();
     fixture_open(&fixture, &setup);
     pthread_barrier_init(&barrier, NULL, THREADS);
