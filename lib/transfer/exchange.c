@@ -224,7 +224,7 @@ enum mmgr_result mmgr__exchange_read(struct mmgr__exchange *x, size_t least, int
     *length = 0;
     *end = 0;
     pthread_mutex_lock(&x->lock);
-    while (!x->ended && !told_to_stop(x) && x->fill_length < least) {
+    while (!x->ended && !told_to_stop(x) && x->fill_length < least && !x->want_pause) {
         if (mmgr__cond_wait_until(&x->wake, &x->lock, deadline) != 0)
             break;
     }
