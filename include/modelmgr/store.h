@@ -16,20 +16,33 @@ MMGR_BEGIN_DECLS
 struct mmgr_store_options {
     uint32_t struct_size; /**< sizeof(struct mmgr_store_options) */
     uint32_t flags;       /**< MMGR_STORE_* */
-    const char *path;     /**< file (.db); NULL: what the config names */
+    const char *path;     /**< file (.db); NULL: what the config names, or sqlite */
     mmgr_config *config;  /**< config whose models_dir and root resolve paths; NULL: paths stay as stored */
     mmgr_bus *bus;        /**< bus for store events; NULL: none */
+    /** The host's own open sqlite3 *, instead of a path. It stays the host's and must outlive the store;
+     *  its other tables and its settings are left alone. Inside a transaction of the host the store uses
+     *  savepoints and never commits it. */
+    void *sqlite;
+    /** With sqlite: what sqlite3_sourceid() returns in the host, the pointer itself. It shows that host
+     *  and library share one copy of SQLite. */
+    const char *sqlite_source_id;
+    /** With sqlite: taken around each use; recursive. NULL: the host does not use the handle while it
+     *  calls the store. */
+    void (*sqlite_lock)(void *user);
+    void (*sqlite_unlock)(void *user); /**< releases it; needed with sqlite_lock */
+    void *sqlite_lock_user;            /**< passed to both */
 };
 
 /**
  * Open a store; a missing file is created and initialised, its folder too.
  *
- * @param options     Options or NULL. At least path or config is needed.
+ * @param options     Options or NULL. At least path, config or sqlite is needed; path and sqlite exclude
+ *   each other.
  * @param[out] store  Given; close with mmgr_store_close().
- * @return MMGR_OK; MMGR_ERR_STORE_INCOMPATIBLE (no database, another schema, or one of a newer release:
- *   the file is not changed and the message says what was found); MMGR_ERR_UNSUPPORTED (file extension);
- *   MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_IO; MMGR_ERR_NO_SPACE; MMGR_ERR_ARGUMENT;
- *   MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
+ * @return MMGR_OK; MMGR_ERR_STORE_INCOMPATIBLE (no database, another schema, or one of a newer
+ *   release: the file is not changed and the message says what was found); MMGR_ERR_UNSUPPORTED (file
+ *   extension, handle of another copy of SQLite); MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_IO;
+ *   MMGR_ERR_NO_SPACE; MMGR_ERR_ARGUMENT; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
  *
  * Thread-safety: safe.
  * Since: 0.1

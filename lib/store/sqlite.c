@@ -17,11 +17,27 @@ struct sqlite_store {
     struct mmgr__store_place place;
     struct mmgr__db *writer; /* NULL when the store is only read */
     enum mmgr__db_mode read_mode;
-    pthread_mutex_t lock; /* of the pool; a leaf, never held while SQL runs */
+    struct mmgr__store_host host; /* its handle is `writer`, for reading too */
+    /* Of the pool, a leaf, never held while SQL runs; on a host's handle, held during each use. */
+    pthread_mutex_t lock;
     pthread_cond_t freed;
     struct mmgr__db *idle;
     int readers;
 };
+
+static void take_host(struct sqlite_store *store)
+{
+    if (store->host.lock != NULL)
+        store->host.lock(store->host.user);
+    pthread_mutex_lock(&store->lock);
+}
+
+static void give_host(struct sqlite_store *store)
+{
+    pthread_mutex_unlock(&store->lock);
+    if (store->host.unlock != NULL)
+        store->host.unlock(store->host.user);
+}
 
 static void sqlite_close(void *self)
 {
@@ -34,7 +50,11 @@ static void sqlite_close(void *self)
         store->idle = next;
     }
     /* Last, so that it is the one to fold the WAL back into the file. */
+    if (store->host.handle != NULL)
+        take_host(store);
     mmgr__db_close(store->writer);
+    if (store->host.handle != NULL)
+        give_host(store);
     pthread_cond_destroy(&store->freed);
     pthread_mutex_destroy(&store->lock);
     mmgr__free(store->path);
@@ -46,10 +66,36 @@ static const char *sqlite_version(const void *self)
     return MMGR__DB_SCHEMA_TEXT;
 }
 
+/* Our own writer needs no lock: the store lets one thread write at a time. */
+static enum mmgr_result begin_write(struct sqlite_store *store)
+{
+    enum mmgr_result result;
+
+    if (store->host.handle != NULL)
+        take_host(store);
+    result = mmgr__db_begin(store->writer, 1);
+    if (result != MMGR_OK && store->host.handle != NULL)
+        give_host(store);
+    return result;
+}
+
+static enum mmgr_result end_write(struct sqlite_store *store, enum mmgr_result result)
+{
+    result = mmgr__db_end(store->writer, 1, result);
+    if (store->host.handle != NULL)
+        give_host(store);
+    return result;
+}
+
 static enum mmgr_result take_reader(struct sqlite_store *store, struct mmgr__db **db)
 {
     enum mmgr_result result;
 
+    if (store->host.handle != NULL) {
+        take_host(store);
+        *db = store->writer;
+        return MMGR_OK;
+    }
     pthread_mutex_lock(&store->lock);
     while (store->idle == NULL && store->readers >= READERS_MAX)
         pthread_cond_wait(&store->freed, &store->lock);
@@ -73,6 +119,10 @@ static enum mmgr_result take_reader(struct sqlite_store *store, struct mmgr__db 
 
 static void give_reader(struct sqlite_store *store, struct mmgr__db *db)
 {
+    if (store->host.handle != NULL) {
+        give_host(store);
+        return;
+    }
     pthread_mutex_lock(&store->lock);
     db->next = store->idle;
     store->idle = db;
@@ -123,6 +173,48 @@ static enum mmgr_result open_writer(struct sqlite_store *store, int missing)
     return result == MMGR_OK ? mmgr__db_prepare_schema(store->writer) : result;
 }
 
+static struct sqlite_store *new_store(const struct mmgr__store_place *place)
+{
+    struct sqlite_store *store = mmgr__alloc0(1, sizeof *store);
+
+    if (store == NULL)
+        return NULL;
+    pthread_mutex_init(&store->lock, NULL);
+    mmgr__cond_init(&store->freed);
+    store->place = *place;
+    return store;
+}
+
+enum mmgr_result mmgr__store_adopt(const struct mmgr__store_host *host, const char *source_id,
+                                   const struct mmgr__store_place *place, int read_only,
+                                   void **self)
+{
+    struct sqlite_store *store;
+    enum mmgr_result result;
+
+    /* The text is a constant inside the library: one address, one copy. Another copy, even of the
+     * same release, must not touch the handle. */
+    if (source_id != sqlite3_sourceid())
+        return mmgr__fail(MMGR_ERR_UNSUPPORTED,
+                          "the handle belongs to another copy of SQLite than this library uses");
+    store = new_store(place);
+    if (store == NULL)
+        return mmgr__oom();
+    result = mmgr__db_adopt(host->handle, &store->writer);
+    if (result == MMGR_OK) {
+        store->host = *host;
+        take_host(store);
+        result = mmgr__db_prepare_guest(store->writer, read_only);
+        give_host(store);
+    }
+    if (result != MMGR_OK) {
+        sqlite_close(store);
+        return result;
+    }
+    *self = store;
+    return MMGR_OK;
+}
+
 static enum mmgr_result sqlite_open(const char *path, const struct mmgr__store_place *place,
                                     int read_only, void **self)
 {
@@ -135,12 +227,9 @@ static enum mmgr_result sqlite_open(const char *path, const struct mmgr__store_p
     result = mmgr__db_peek(path, &missing);
     if (result != MMGR_OK)
         return result;
-    store = mmgr__alloc0(1, sizeof *store);
+    store = new_store(place);
     if (store == NULL)
         return mmgr__oom();
-    pthread_mutex_init(&store->lock, NULL);
-    mmgr__cond_init(&store->freed);
-    store->place = *place;
     store->path = mmgr__strdup(path);
     if (store->path == NULL)
         result = mmgr__oom();
@@ -394,11 +483,11 @@ static enum mmgr_result sqlite_add(void *self, const mmgr_record *record, uint32
                                    int *existed)
 {
     struct sqlite_store *store = self;
-    enum mmgr_result result = mmgr__db_begin(store->writer, 1);
+    enum mmgr_result result = begin_write(store);
 
     if (result != MMGR_OK)
         return result;
-    return mmgr__db_end(store->writer, 1, add_here(store->writer, record, flags, existed));
+    return end_write(store, add_here(store->writer, record, flags, existed));
 }
 
 static enum mmgr_result change_here(struct mmgr__db *db, const mmgr_record *changed)
@@ -420,7 +509,7 @@ static enum mmgr_result sqlite_update(void *self, const char *key, mmgr__store_e
 {
     struct sqlite_store *store = self;
     mmgr_record *old = NULL, *changed = NULL;
-    enum mmgr_result result = mmgr__db_begin(store->writer, 1);
+    enum mmgr_result result = begin_write(store);
 
     if (result != MMGR_OK)
         return result;
@@ -429,7 +518,7 @@ static enum mmgr_result sqlite_update(void *self, const char *key, mmgr__store_e
         result = edit(old, &changed, user);
     if (result == MMGR_OK)
         result = change_here(store->writer, changed);
-    result = mmgr__db_end(store->writer, 1, result);
+    result = end_write(store, result);
     mmgr_record_unref(old);
     if (result == MMGR_OK)
         *updated = changed;
@@ -453,11 +542,11 @@ static enum mmgr_result remove_here(struct mmgr__db *db, const char *key)
 static enum mmgr_result sqlite_remove(void *self, const char *key)
 {
     struct sqlite_store *store = self;
-    enum mmgr_result result = mmgr__db_begin(store->writer, 1);
+    enum mmgr_result result = begin_write(store);
 
     if (result != MMGR_OK)
         return result;
-    return mmgr__db_end(store->writer, 1, remove_here(store->writer, key));
+    return end_write(store, remove_here(store->writer, key));
 }
 
 static enum mmgr_result sqlite_exists(void *self, const char *key, int *exists)

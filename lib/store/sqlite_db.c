@@ -15,6 +15,9 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_SAVE] = "SAVEPOINT mmgr",
+    [SQL_RELEASE] = "RELEASE mmgr",
+    [SQL_BACK] = "ROLLBACK TO mmgr",
     [SQL_INSERT] = "INSERT INTO models(key, path, name, type, base, format, hash, source, revision,"
                    " repo_variant, created_at, updated_at, record)"
                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -217,8 +220,22 @@ void mmgr__db_close(struct mmgr__db *db)
         return;
     for (int i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(db->statements[i]);
-    sqlite3_close(db->db);
+    if (!db->adopted)
+        sqlite3_close(db->db);
     mmgr__free(db);
+}
+
+enum mmgr_result mmgr__db_adopt(sqlite3 *handle, struct mmgr__db **db)
+{
+    struct mmgr__db *made = mmgr__alloc0(1, sizeof *made);
+
+    if (made == NULL)
+        return mmgr__oom();
+    made->db = handle;
+    made->adopted = 1;
+    made->path = "the host's database"; /* its own name may be empty */
+    *db = made;
+    return MMGR_OK;
 }
 
 static int bind(sqlite3_stmt *statement, const char *types, va_list args)
@@ -311,7 +328,24 @@ static enum mmgr_result simple(struct mmgr__db *db, enum mmgr__sql which)
 
 enum mmgr_result mmgr__db_begin(struct mmgr__db *db, int write)
 {
+    db->nested = db->adopted && !sqlite3_get_autocommit(db->db);
+    if (db->nested)
+        return simple(db, SQL_SAVE);
+    /* Left over when even the rollback failed. */
+    if (!sqlite3_get_autocommit(db->db))
+        simple(db, SQL_ROLLBACK);
     return simple(db, write ? SQL_BEGIN_WRITE : SQL_BEGIN_READ);
+}
+
+/* Some failures of a commit have rolled back already. */
+static void roll_back(struct mmgr__db *db)
+{
+    if (sqlite3_get_autocommit(db->db))
+        return;
+    if (!db->nested)
+        simple(db, SQL_ROLLBACK);
+    else if (simple(db, SQL_BACK) == MMGR_OK)
+        simple(db, SQL_RELEASE);
 }
 
 enum mmgr_result mmgr__db_end(struct mmgr__db *db, int write, enum mmgr_result result)
@@ -321,11 +355,11 @@ enum mmgr_result mmgr__db_end(struct mmgr__db *db, int write, enum mmgr_result r
     if (result == MMGR_OK && write)
         result = pass_point(db, "store.commit");
     if (result == MMGR_OK)
-        result = simple(db, SQL_COMMIT);
-    /* Some failures of a commit have rolled back already. The first cause is what is reported. */
-    if (result != MMGR_OK && !sqlite3_get_autocommit(db->db)) {
+        result = simple(db, db->nested ? SQL_RELEASE : SQL_COMMIT);
+    if (result != MMGR_OK) {
+        /* The first cause is what is reported. */
         mmgr__error_save(&cause);
-        simple(db, SQL_ROLLBACK);
+        roll_back(db);
         mmgr__error_restore(&cause);
         mmgr__error_clear(&cause);
     }

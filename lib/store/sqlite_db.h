@@ -15,6 +15,9 @@ enum mmgr__sql {
     SQL_BEGIN_WRITE,
     SQL_COMMIT,
     SQL_ROLLBACK,
+    SQL_SAVE,
+    SQL_RELEASE,
+    SQL_BACK,
     SQL_INSERT,
     SQL_UPDATE,
     SQL_DELETE,
@@ -37,17 +40,21 @@ struct mmgr__db {
     const char *path;
     sqlite3_stmt *statements[SQL_COUNT];
     int64_t busy_until;
+    int adopted;           /* the handle is the host's */
+    int nested;            /* the present transaction is a savepoint in one of the host */
     struct mmgr__db *next; /* in the list of idle readers */
 };
 
 enum mmgr__db_mode {
-    MMGR__DB_READ, /* queries only */
+    MMGR__DB_READ,   /* queries only */
     MMGR__DB_FROZEN, /* queries of a file that nobody changes: no locks, nothing beside it */
     MMGR__DB_WRITE,
     MMGR__DB_CREATE /* and make the file when it is missing */
 };
 /* Open and set up a connection. */
 enum mmgr_result mmgr__db_open(const char *path, enum mmgr__db_mode mode, struct mmgr__db **db);
+/* A connection on the host's handle; closing it leaves the handle open. */
+enum mmgr_result mmgr__db_adopt(sqlite3 *handle, struct mmgr__db **db);
 void mmgr__db_close(struct mmgr__db *db);
 
 /* Typed error of the connection's last failure, rc being its code. */
@@ -77,6 +84,9 @@ enum mmgr_result mmgr__db_peek(const char *path, int *missing);
 enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db);
 /* Only check it. */
 enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db);
+/* The same in a database of the host, whose application id and version are its own: create our
+ * tables when none of their names is taken, else they must be ours. */
+enum mmgr_result mmgr__db_prepare_guest(struct mmgr__db *db, int read_only);
 #define MMGR__DB_SCHEMA_VERSION 1
 #define MMGR__DB_SCHEMA_TEXT    "1"
 

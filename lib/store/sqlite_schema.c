@@ -39,9 +39,11 @@ static const char schema[] =
     " git_sha1 TEXT, xxh3 TEXT, blocks TEXT, mtime_ns INTEGER NOT NULL, device INTEGER NOT NULL,"
     " inode INTEGER NOT NULL, flags INTEGER NOT NULL, PRIMARY KEY(key, path)) STRICT, WITHOUT "
     "ROWID;"
-    "INSERT INTO meta(name, value) VALUES('created_by', 'libmodelmgr " MMGR_VERSION_STRING "');"
-    "PRAGMA application_id=0x4d4d6772;"
-    "PRAGMA user_version=" MMGR__DB_SCHEMA_TEXT;
+    "INSERT INTO meta(name, value) VALUES('created_by', 'libmodelmgr " MMGR_VERSION_STRING "'),"
+    " ('schema', '" MMGR__DB_SCHEMA_TEXT "')";
+
+static const char identity[] = "PRAGMA application_id=0x4d4d6772;"
+                               "PRAGMA user_version=" MMGR__DB_SCHEMA_TEXT;
 
 static uint32_t big_endian(const unsigned char *bytes)
 {
@@ -156,6 +158,8 @@ static enum mmgr_result create_schema(struct mmgr__db *db)
     if (result == MMGR_OK && empty) {
         int rc = sqlite3_exec(db->db, schema, NULL, NULL, NULL);
 
+        if (rc == SQLITE_OK)
+            rc = sqlite3_exec(db->db, identity, NULL, NULL, NULL);
         if (rc != SQLITE_OK)
             result = mmgr__db_fail(db, rc, "initialise");
     }
@@ -204,6 +208,38 @@ static enum mmgr_result check_tables(struct mmgr__db *db)
     for (size_t i = 0; i < sizeof needed / sizeof needed[0] && result == MMGR_OK; i++)
         result = mmgr__db_statement(db, needed[i], &statement, "");
     return result;
+}
+
+/* Inside a transaction. */
+static enum mmgr_result check_guest(struct mmgr__db *db, int read_only)
+{
+    static const char taken[] = "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view')"
+                                " AND name IN ('meta', 'models', 'tags', 'bases', 'files')";
+    int64_t tables = 0, version = 0;
+    enum mmgr_result result = number(db, taken, &tables);
+    int rc;
+
+    if (result != MMGR_OK)
+        return result;
+    if (tables == 0 && read_only)
+        return mmgr__db_incompatible(db->path, "holds no records yet");
+    if (tables == 0) {
+        rc = sqlite3_exec(db->db, schema, NULL, NULL, NULL);
+        return rc == SQLITE_OK ? MMGR_OK : mmgr__db_fail(db, rc, "initialise");
+    }
+    if (number(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'schema'", &version) !=
+        MMGR_OK)
+        return mmgr__db_incompatible(db->path, "has tables of its own named as those of a store");
+    return check_version(db->path, version);
+}
+
+enum mmgr_result mmgr__db_prepare_guest(struct mmgr__db *db, int read_only)
+{
+    enum mmgr_result result = mmgr__db_begin(db, !read_only);
+
+    if (result == MMGR_OK)
+        result = mmgr__db_end(db, !read_only, check_guest(db, read_only));
+    return result == MMGR_OK ? check_tables(db) : result;
 }
 
 enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db)

@@ -24,6 +24,7 @@ struct mmgr_store {
     mmgr_config *config;
     mmgr_bus *bus;
     pthread_mutex_t write; /* one writer at a time; events leave in the order of their commits */
+    struct mmgr__store_host host;
     atomic_int users;
     int read_only;
     pid_t pid; /* SQLite's handles must not be used in a forked child */
@@ -46,6 +47,21 @@ static enum mmgr_result check_writable(const mmgr_store *store)
     if (result == MMGR_OK && store->read_only)
         return mmgr__fail(MMGR_ERR_STATE, "the record store was opened to be read only");
     return result;
+}
+
+/* The host's lock comes before ours: a host that holds it already may call the store. */
+static void lock_writes(mmgr_store *store)
+{
+    if (store->host.lock != NULL)
+        store->host.lock(store->host.user);
+    pthread_mutex_lock(&store->write);
+}
+
+static void unlock_writes(mmgr_store *store)
+{
+    pthread_mutex_unlock(&store->write);
+    if (store->host.unlock != NULL)
+        store->host.unlock(store->host.user);
 }
 
 static enum mmgr_result choose_backend(const char *path, const struct mmgr__store_ops **ops)
@@ -111,31 +127,63 @@ static enum mmgr_result open_at(const char *path, mmgr_store *store)
     return store->ops->open(path, &store->place, store->read_only, &store->self);
 }
 
+static enum mmgr_result check_options(const struct mmgr_store_options *given)
+{
+    if ((given->flags & ~MMGR_STORE_READ_ONLY) != 0)
+        return mmgr__bad_argument("flags");
+    if (given->path != NULL && (given->path[0] == '\0' || given->sqlite != NULL))
+        return mmgr__bad_argument("path");
+    if (given->path == NULL && given->config == NULL && given->sqlite == NULL)
+        return mmgr__bad_argument("path");
+    if ((given->sqlite_lock == NULL) != (given->sqlite_unlock == NULL))
+        return mmgr__bad_argument("sqlite_unlock");
+    if (given->sqlite == NULL && given->sqlite_lock != NULL)
+        return mmgr__bad_argument("sqlite_lock");
+    return MMGR_OK;
+}
+
+/* Path of the options or of the config, owned. */
+static char *choose_path(const struct mmgr_store_options *given)
+{
+    if (given->path != NULL)
+        return mmgr__path_absolute(given->path);
+    return mmgr__config_store_path(given->config);
+}
+
+static enum mmgr_result open_backend(const struct mmgr_store_options *given, mmgr_store *store)
+{
+    enum mmgr_result result;
+    char *path;
+
+    if (given->sqlite != NULL) {
+        store->ops = &mmgr__store_sqlite;
+        store->host = (struct mmgr__store_host){given->sqlite, given->sqlite_lock,
+                                                given->sqlite_unlock, given->sqlite_lock_user};
+        return mmgr__store_adopt(&store->host, given->sqlite_source_id, &store->place,
+                                 store->read_only, &store->self);
+    }
+    path = choose_path(given);
+    result = path != NULL ? open_at(path, store) : mmgr__oom();
+    mmgr__free(path);
+    return result;
+}
+
 enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_store **store)
 {
     struct mmgr_store_options given;
     mmgr_store *made;
     enum mmgr_result result;
-    char *path;
 
     if (store == NULL)
         return mmgr__bad_argument("store");
     result = MMGR__IMPORT(given, options, bus);
+    if (result == MMGR_OK)
+        result = check_options(&given);
     if (result != MMGR_OK)
         return result;
-    if ((given.flags & ~MMGR_STORE_READ_ONLY) != 0)
-        return mmgr__bad_argument("flags");
-    if (given.path == NULL && given.config == NULL)
-        return mmgr__bad_argument("path");
-    if (given.path != NULL && given.path[0] == '\0')
-        return mmgr__bad_argument("path");
-    path = given.path != NULL ? mmgr__path_absolute(given.path)
-                              : mmgr__config_store_path(given.config);
-    made = path != NULL ? mmgr__alloc0(1, sizeof *made) : NULL;
-    if (made == NULL) {
-        mmgr__free(path);
+    made = mmgr__alloc0(1, sizeof *made);
+    if (made == NULL)
         return mmgr__oom();
-    }
     pthread_mutex_init(&made->write, NULL);
     made->pid = getpid();
     made->bus = given.bus;
@@ -146,8 +194,7 @@ enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_
         made->place.models_dir = mmgr_config_get(made->config, "models_dir");
         made->place.root = mmgr_config_get(made->config, "root");
     }
-    result = open_at(path, made);
-    mmgr__free(path);
+    result = open_backend(&given, made);
     if (result != MMGR_OK) {
         free_store(made);
         return result;
@@ -269,11 +316,11 @@ enum mmgr_result mmgr__store_add_full(mmgr_store *store, const mmgr_record *reco
     mmgr_record_builder_free(builder);
     if (result != MMGR_OK)
         return result;
-    pthread_mutex_lock(&store->write);
+    lock_writes(store);
     result = store->ops->add(store->self, complete_record, flags, &existed);
     if (result == MMGR_OK && !existed)
         send(store, MMGR_EVENT_STORE_ADDED, mmgr_record_text(complete_record, MMGR_FIELD_KEY));
-    pthread_mutex_unlock(&store->write);
+    unlock_writes(store);
     if (result == MMGR_OK && added != NULL && existed)
         result =
             store->ops->get(store->self, mmgr_record_text(complete_record, MMGR_FIELD_KEY), added);
@@ -328,11 +375,11 @@ enum mmgr_result mmgr_store_update(mmgr_store *store, const char *key, const cha
         return result;
     if (key == NULL || patch == NULL)
         return mmgr__bad_argument(key == NULL ? "key" : "patch");
-    pthread_mutex_lock(&store->write);
+    lock_writes(store);
     result = store->ops->update(store->self, key, apply_patch, &edit, &changed);
     if (result == MMGR_OK)
         send(store, MMGR_EVENT_STORE_UPDATED, key);
-    pthread_mutex_unlock(&store->write);
+    unlock_writes(store);
     if (result != MMGR_OK)
         return result;
     if (updated != NULL)
@@ -350,11 +397,11 @@ enum mmgr_result mmgr_store_delete(mmgr_store *store, const char *key)
         return result;
     if (key == NULL)
         return mmgr__bad_argument("key");
-    pthread_mutex_lock(&store->write);
+    lock_writes(store);
     result = store->ops->remove(store->self, key);
     if (result == MMGR_OK)
         send(store, MMGR_EVENT_STORE_DELETED, key);
-    pthread_mutex_unlock(&store->write);
+    unlock_writes(store);
     return result;
 }
 

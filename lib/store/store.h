@@ -13,6 +13,14 @@ struct mmgr__store_place {
     const char *models_dir, *root;
 };
 
+/* A handle of the host and its lock, already checked. */
+struct mmgr__store_host {
+    void *handle; /* NULL: a file of our own */
+    void (*lock)(void *user);
+    void (*unlock)(void *user);
+    void *user;
+};
+
 /* A search, checked: `sort` is a field of the table or NULL. */
 struct mmgr__query {
     const char *name, *type, *format, *base, *path, *hash, *source;
@@ -52,6 +60,11 @@ struct mmgr__store_ops {
     enum mmgr_result (*search)(void *self, const struct mmgr__query *query, mmgr_record_list *list);
 };
 extern const struct mmgr__store_ops mmgr__store_sqlite;
+/* Open the SQLite back end on the host's handle. UNSUPPORTED when it is one of another copy of
+ * SQLite. */
+enum mmgr_result mmgr__store_adopt(const struct mmgr__store_host *host, const char *source_id,
+                                   const struct mmgr__store_place *place, int read_only,
+                                   void **self);
 extern const struct mmgr__store_ops mmgr__store_empty; /* for reading where no file is */
 
 /* What back ends share. */

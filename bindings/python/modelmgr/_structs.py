@@ -289,6 +289,11 @@ class mmgr_store_options(Structure):
         ("path", c_char_p),
         ("config", c_void_p),
         ("bus", c_void_p),
+        ("sqlite", c_void_p),
+        ("sqlite_source_id", c_char_p),
+        ("sqlite_lock", CFUNCTYPE(None, c_void_p)),
+        ("sqlite_unlock", CFUNCTYPE(None, c_void_p)),
+        ("sqlite_lock_user", c_void_p),
     ]
 
 

@@ -77,12 +77,11 @@ mmgr_record *simple_record(const char *key, const char *name, const char *base, 
 {
     char json[4096];
 
-    snprintf(
-        json, sizeof json,
-        "{\"key\":\"%s\",\"name\":\"%s\",\"type\":\"main\",\"format\":\"diffusers\","
-        "\"base\":\"%s\","
-        "\"path\":\"%s\"%s%s}",
-        key, name, base, path, more[0] != '\0' ? "," : "", more);
+    snprintf(json, sizeof json,
+             "{\"key\":\"%s\",\"name\":\"%s\",\"type\":\"main\",\"format\":\"diffusers\","
+             "\"base\":\"%s\","
+             "\"path\":\"%s\"%s%s}",
+             key, name, base, path, more[0] != '\0' ? "," : "", more);
     return record_of(json);
 }
 
