@@ -63,8 +63,9 @@ static void server_message(const char *const *headers, uint32_t count, char text
     snprintf(text, 256, " (%s)", value);
 }
 
-static struct mmgr__answer fail_http(enum mmgr__answer_kind kind, enum mmgr_result code, int32_t status,
-                                     const char *what, const char *const *headers, uint32_t count)
+static struct mmgr__answer fail_http(enum mmgr__answer_kind kind, enum mmgr_result code,
+                                     int32_t status, const char *what, const char *const *headers,
+                                     uint32_t count)
 {
     char said[256];
     server_message(headers, count, said);
@@ -82,8 +83,8 @@ static struct mmgr__answer not_found(const char *const *headers, uint32_t count)
     if (code != NULL && strcasecmp(code, "RevisionNotFound") == 0)
         return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_REVISION_NOT_FOUND, 404,
                          "the repository has no such revision", headers, count);
-    return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_ENTRY_NOT_FOUND, 404, "there is no such file", headers,
-                     count);
+    return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_ENTRY_NOT_FOUND, 404, "there is no such file",
+                     headers, count);
 }
 
 static struct mmgr__answer denied(const struct mmgr__question *q, int32_t status,
@@ -92,7 +93,8 @@ static struct mmgr__answer denied(const struct mmgr__question *q, int32_t status
     const char *code = mmgr__header(headers, count, "X-Error-Code");
     if (code != NULL && strcasecmp(code, "GatedRepo") == 0)
         return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_GATED, status,
-                         "access to the repository must be requested on its page first", headers, count);
+                         "access to the repository must be requested on its page first", headers,
+                         count);
     if (status == 401 && !q->had_token)
         return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_NOT_AUTHORIZED, status,
                          "it wants an access token; what is asked for may also not exist", headers,
@@ -105,11 +107,11 @@ static struct mmgr__answer denied(const struct mmgr__question *q, int32_t status
 
 static struct mmgr__answer later(int32_t status, const char *const *headers, uint32_t count)
 {
-    struct mmgr__answer answer =
-        status == 429 ? fail_http(MMGR__ANSWER_WAIT, MMGR_ERR_RATE_LIMITED, status,
-                                  "it asks for fewer requests", headers, count)
-                      : fail_http(MMGR__ANSWER_WAIT, MMGR_ERR_HTTP, status,
-                                  "it cannot answer now", headers, count);
+    struct mmgr__answer answer = status == 429
+                                     ? fail_http(MMGR__ANSWER_WAIT, MMGR_ERR_RATE_LIMITED, status,
+                                                 "it asks for fewer requests", headers, count)
+                                     : fail_http(MMGR__ANSWER_WAIT, MMGR_ERR_HTTP, status,
+                                                 "it cannot answer now", headers, count);
     answer.wait_ns = mmgr__retry_after(headers, count);
     return answer;
 }
@@ -122,13 +124,13 @@ static struct mmgr__answer past_the_end(const struct mmgr__question *q, const ch
     int unsatisfied = 0;
     const char *range = mmgr__header(headers, count, "Content-Range");
     if (!q->ranged)
-        return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_PROTOCOL, 416, "no range was asked for", headers,
-                         count);
-    if (q->from == 0)
-        return fail_http(MMGR__ANSWER_BAD, MMGR_ERR_PROTOCOL, 416, "the file is smaller than announced",
+        return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_PROTOCOL, 416, "no range was asked for",
                          headers, count);
-    if (range != NULL && mmgr__content_range(range, &first, &last, &total, &unsatisfied) && unsatisfied &&
-        total == q->from && (q->size == UNKNOWN || q->size == total) &&
+    if (q->from == 0)
+        return fail_http(MMGR__ANSWER_BAD, MMGR_ERR_PROTOCOL, 416,
+                         "the file is smaller than announced", headers, count);
+    if (range != NULL && mmgr__content_range(range, &first, &last, &total, &unsatisfied) &&
+        unsatisfied && total == q->from && (q->size == UNKNOWN || q->size == total) &&
         (q->expected == UNKNOWN || q->expected == total)) {
         struct mmgr__answer answer = verdict(MMGR__ANSWER_WHOLE, MMGR_OK);
         answer.total = total;
@@ -167,8 +169,8 @@ static struct mmgr__answer partial(const struct mmgr__question *q, const char *c
     const char *type = mmgr__header(headers, count, "Content-Type");
     const char *problem = NULL;
     if (!q->ranged)
-        return fail_http(MMGR__ANSWER_BAD, MMGR_ERR_PROTOCOL, 206, "a part, though the whole was asked for",
-                         headers, count);
+        return fail_http(MMGR__ANSWER_BAD, MMGR_ERR_PROTOCOL, 206,
+                         "a part, though the whole was asked for", headers, count);
     if (type != NULL && strncasecmp(type, "multipart/", 10) == 0)
         problem = "the server sends several ranges in one";
     else if (range == NULL ||
@@ -200,10 +202,11 @@ static struct mmgr__answer whole(const struct mmgr__question *q, const char *con
         return bad(MMGR_ERR_PROTOCOL, "the answer's Content-Length is malformed");
     if (type != NULL && strncasecmp(type, "text/html", 9) == 0 && !q->html_wanted &&
         (known == 0 || q->expected != length))
-        return verdict(MMGR__ANSWER_FAIL,
-                       mmgr__fail(MMGR_ERR_NOT_AUTHORIZED,
-                                  "a web page came instead of the file; the server may want an access "
-                                  "token, or the URL may be that of a page"));
+        return verdict(
+            MMGR__ANSWER_FAIL,
+            mmgr__fail(MMGR_ERR_NOT_AUTHORIZED,
+                       "a web page came instead of the file; the server may want an access "
+                       "token, or the URL may be that of a page"));
     /* With a transfer coding the length does not count. */
     if (known > 0 && mmgr__header(headers, count, "Transfer-Encoding") == NULL)
         answer.total = answer.body = length;
@@ -257,8 +260,8 @@ struct mmgr__answer mmgr__answer_judge(const struct mmgr__question *q, int32_t s
     case 404:
         return not_found(headers, count);
     case 410:
-        return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_ENTRY_NOT_FOUND, status, "the file is gone", headers,
-                         count);
+        return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_ENTRY_NOT_FOUND, status, "the file is gone",
+                         headers, count);
     case 416:
         return past_the_end(q, headers, count);
     case 408:
@@ -267,7 +270,7 @@ struct mmgr__answer mmgr__answer_judge(const struct mmgr__question *q, int32_t s
     default:
         if (status >= 500)
             return later(status, headers, count);
-        return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_HTTP, status, "it does not give the file", headers,
-                         count);
+        return fail_http(MMGR__ANSWER_FAIL, MMGR_ERR_HTTP, status, "it does not give the file",
+                         headers, count);
     }
 }

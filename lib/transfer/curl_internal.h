@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two halves of the libcurl transport share: the loop and the callbacks of one transfer. */
+/* What the two halves of the libcurl transport share: the loop and the callbacks of one transfer.
+ * */
 #ifndef TRANSFER_CURL_INTERNAL_H
 #define TRANSFER_CURL_INTERNAL_H
 
@@ -9,8 +10,8 @@
 #include "base/thread.h"
 
 /* Bounds on an answer's head, far above what honest servers send. */
-#define HEAD_LINES 200u
-#define HEAD_BYTES (64u * 1024u)
+#define HEAD_LINES      200u
+#define HEAD_BYTES      (64u * 1024u)
 #define INTERIM_ANSWERS 16u
 
 struct curl_transfer {
@@ -24,7 +25,7 @@ struct curl_transfer {
     atomic_int cancel, pause, resume;
     int added; /* known to the multi handle */
     /* The rest belongs to the loop's thread. */
-    int paused;       /* libcurl holds this transfer */
+    int paused; /* libcurl holds this transfer */
     int allow_private;
     uint16_t proxy_port; /* of the proxy that the environment names; 0 = none */
     int is_head;

@@ -15,8 +15,8 @@
 #include "base/http.h"
 #include "base/text.h"
 
-#define DEFAULT_CONNECT_NS (15 * INT64_C(1000000000))
-#define DEFAULT_STALL_NS (30 * INT64_C(1000000000))
+#define DEFAULT_CONNECT_NS       (15 * INT64_C(1000000000))
+#define DEFAULT_STALL_NS         (30 * INT64_C(1000000000))
 #define SLOWEST_BYTES_PER_SECOND 1024L
 
 static void condemn(struct curl_transfer *transfer, enum mmgr_result result, const char *message)
@@ -35,7 +35,8 @@ void mmgr__curl_drop_lines(struct curl_transfer *transfer)
     transfer->head_bytes = 0;
 }
 
-/* Whether the transfer may talk to this address. The message does not tell what a name resolved to. */
+/* Whether the transfer may talk to this address. The message does not tell what a name resolved
+ * to. */
 static int peer_allowed(struct curl_transfer *transfer, const char *address, int port)
 {
     if (transfer->allow_private || !mmgr__address_is_private(address))
@@ -61,7 +62,8 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
         inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
         port = ntohs(in.sin_port);
     } else if (address->family == AF_INET6) {
-        /* struct curl_sockaddr declares a sockaddr, but libcurl gives it the room of an IPv6 one. */
+        /* struct curl_sockaddr declares a sockaddr, but libcurl gives it the room of an IPv6 one.
+         * */
         struct sockaddr_in6 in6;
         memcpy(&in6, (const void *)&address->addr, sizeof in6);
         inet_ntop(AF_INET6, &in6.sin6_addr, text, sizeof text);
@@ -177,8 +179,8 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
     return length;
 }
 
-/* Port of the proxy that libcurl will take from the environment for this URL, or 0. The person who set the
- * variable chose that peer, so the address guard lets it pass. */
+/* Port of the proxy that libcurl will take from the environment for this URL, or 0. The person who
+ * set the variable chose that peer, so the address guard lets it pass. */
 static uint16_t proxy_port(const char *url)
 {
     const char *value = NULL;
@@ -325,7 +327,7 @@ enum mmgr_result mmgr__curl_verdict(struct curl_transfer *transfer, CURLcode cod
         return MMGR_ERR_PROTOCOL;
     }
     if (result != MMGR_OK)
-        *message = transfer->curl_message[0] != '\0' ? transfer->curl_message
-                                                     : curl_easy_strerror(code);
+        *message =
+            transfer->curl_message[0] != '\0' ? transfer->curl_message : curl_easy_strerror(code);
     return result;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The loop of the built-in transport: one thread owns the multi handle; other threads leave wishes. */
+/* The loop of the built-in transport: one thread owns the multi handle; other threads leave
+ * wishes. */
 #include "transfer/curl_transport.h"
 
 #include <stdio.h>
@@ -44,7 +45,8 @@ static void finish(struct mmgr__curl *self, struct curl_transfer *transfer, CURL
     enum mmgr_result result = mmgr__curl_verdict(transfer, code, &message);
     if (transfer->added)
         curl_multi_remove_handle(self->multi, transfer->easy);
-    curl_easy_cleanup(transfer->easy); /* here, where the connections are, not in the user's thread */
+    curl_easy_cleanup(
+        transfer->easy); /* here, where the connections are, not in the user's thread */
     transfer->easy = NULL;
     pthread_mutex_lock(&self->lock);
     struct curl_transfer **link = &self->transfers;
@@ -179,7 +181,8 @@ static enum mmgr_result new_transfer(struct mmgr__curl *self, const mmgr_request
     transfer->owner = self;
     transfer->sink = *sink;
     transfer->easy = curl_easy_init();
-    enum mmgr_result rc = transfer->easy != NULL ? mmgr__curl_prepare(transfer, request) : mmgr__oom();
+    enum mmgr_result rc =
+        transfer->easy != NULL ? mmgr__curl_prepare(transfer, request) : mmgr__oom();
     if (rc != MMGR_OK) {
         drop(transfer);
         return rc;

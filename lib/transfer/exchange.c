@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One HTTP exchange: the sink on the transport's side, a blocking reader on the runner's, back-pressure. */
+/* One HTTP exchange: the sink on the transport's side, a blocking reader on the runner's,
+ * back-pressure. */
 #include "transfer/exchange.h"
 
 #include <stdio.h>
@@ -11,8 +12,9 @@
 /* A transport that goes on this far after it was told to pause is broken. */
 #define OVERRUN_BYTES (8u * 1024u * 1024u)
 
-/* Make the transport's state what is wanted. Called and left with the lock held; the transport is called
- * without it, by one thread at a time, and the one that is at it does what others came to want. */
+/* Make the transport's state what is wanted. Called and left with the lock held; the transport is
+ * called without it, by one thread at a time, and the one that is at it does what others came to
+ * want. */
 static void apply_pause(struct mmgr__exchange *x)
 {
     while (!x->pause_busy && x->transfer != NULL && !x->ended && x->want_pause != x->is_paused) {
@@ -103,7 +105,8 @@ static void sink_end(void *user, enum mmgr_result result, const char *message)
     pthread_mutex_unlock(&x->lock);
 }
 
-int mmgr__exchange_init(struct mmgr__exchange *x, const mmgr_transport_ops *ops, void *self, size_t room)
+int mmgr__exchange_init(struct mmgr__exchange *x, const mmgr_transport_ops *ops, void *self,
+                        size_t room)
 {
     memset(x, 0, sizeof *x);
     x->ops = ops;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One attempt to fetch a part over HTTP: hops, ranges, body, and what to do when something is wrong. */
+/* One attempt to fetch a part over HTTP: hops, ranges, body, and what to do when something is
+ * wrong. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -13,9 +14,9 @@
 #include "transfer/answer.h"
 #include "transfer/queue_internal.h"
 
-#define PATIENCE_NS INT64_C(500000000) /* longest that bytes wait in memory for more */
-#define MOST_REQUESTS 64               /* of one attempt without a byte: hops, restarts, resolves */
-#define SNIFF_BYTES 512
+#define PATIENCE_NS   INT64_C(500000000) /* longest that bytes wait in memory for more */
+#define MOST_REQUESTS 64 /* of one attempt without a byte: hops, restarts, resolves */
+#define SNIFF_BYTES   512
 
 /* How an attempt that did not finish is to be treated. */
 enum trouble { TROUBLE_NONE, TROUBLE_AGAIN, TROUBLE_BAD, TROUBLE_FINAL };
@@ -177,8 +178,8 @@ static enum mmgr_result exchange(struct fetch *f)
 static enum mmgr_result take_name(struct fetch *f, int *done)
 {
     const struct mmgr__exchange *x = f->run->exchange;
-    const char *value = mmgr__header((const char *const *)x->headers, x->header_count,
-                                     "Content-Disposition");
+    const char *value =
+        mmgr__header((const char *const *)x->headers, x->header_count, "Content-Disposition");
     char *name = value != NULL ? mmgr__disposition_filename(value) : NULL;
     struct mmgr__url url;
     if (name == NULL && mmgr__url_parse(f->run->part->spec.source, &url) == MMGR_OK) {
@@ -197,7 +198,8 @@ static enum mmgr_result take_name(struct fetch *f, int *done)
 static enum mmgr_result note_type(struct fetch *f)
 {
     const struct mmgr__exchange *x = f->run->exchange;
-    const char *type = mmgr__header((const char *const *)x->headers, x->header_count, "Content-Type");
+    const char *type =
+        mmgr__header((const char *const *)x->headers, x->header_count, "Content-Type");
     mmgr_download *job = f->run->job;
     char *copy = mmgr__strdup(type);
     if (type == NULL || job->is_multi) {
@@ -271,8 +273,9 @@ static enum mmgr_result take_body(struct fetch *f, const struct mmgr__answer *an
 static enum mmgr_result drop_bytes(struct fetch *f, const char *why)
 {
     struct mmgr__partial *p = partial_of(f);
-    mmgr__log(MMGR_LOG_WARNING, "transfer", "%s: fetched again from the start (%llu bytes dropped): %s",
-              p->source, (unsigned long long)p->offset, why);
+    mmgr__log(MMGR_LOG_WARNING, "transfer",
+              "%s: fetched again from the start (%llu bytes dropped): %s", p->source,
+              (unsigned long long)p->offset, why);
     enum mmgr_result rc = mmgr__partial_restart(p);
     pthread_mutex_lock(&f->run->job->shared->lock);
     f->run->part->resumed = 0;
@@ -346,7 +349,8 @@ static int is_whole(const struct fetch *f)
     return size != MMGR__UNKNOWN_SIZE ? offset == size : f->unknown_end == offset;
 }
 
-/* Text where a model should be: the pointer of git's large-file storage, or a web page without its type. */
+/* Text where a model should be: the pointer of git's large-file storage, or a web page without its
+ * type. */
 static enum mmgr_result sniff(struct fetch *f)
 {
     struct mmgr__partial *p = partial_of(f);
@@ -359,12 +363,14 @@ static enum mmgr_result sniff(struct fetch *f)
         return mmgr__fail_errno((int)-got, "read", p->part);
     head[got] = '\0';
     if (p->offset < 1024 && mmgr__starts_with(head, "version https://git-lfs.github.com/spec/"))
-        return mmgr__fail(MMGR_ERR_PROTOCOL, "a pointer of git's large-file storage came instead of the file");
+        return mmgr__fail(MMGR_ERR_PROTOCOL,
+                          "a pointer of git's large-file storage came instead of the file");
     const char *text = head + strspn(head, " \t\r\n");
     if (!f->question.html_wanted &&
         (strncasecmp(text, "<!doctype html", 14) == 0 || strncasecmp(text, "<html", 5) == 0))
-        return mmgr__fail(MMGR_ERR_NOT_AUTHORIZED,
-                          "a web page came instead of the file; the server may want an access token");
+        return mmgr__fail(
+            MMGR_ERR_NOT_AUTHORIZED,
+            "a web page came instead of the file; the server may want an access token");
     return MMGR_OK;
 }
 
@@ -373,8 +379,8 @@ static enum mmgr_result finish(struct fetch *f)
     struct mmgr__run *run = f->run;
     const struct mmgr__part_spec *spec = &run->part->spec;
     char hex[65];
-    int proved = mmgr__digest_hex(partial_of(f)->digest, hex) == MMGR_OK && spec->sha256[0] != '\0' &&
-                 strcmp(hex, spec->sha256) == 0;
+    int proved = mmgr__digest_hex(partial_of(f)->digest, hex) == MMGR_OK &&
+                 spec->sha256[0] != '\0' && strcmp(hex, spec->sha256) == 0;
     enum mmgr_result rc = proved ? MMGR_OK : sniff(f);
     if (rc == MMGR_ERR_NOT_AUTHORIZED)
         return trouble(f, TROUBLE_FINAL, rc);
@@ -410,7 +416,8 @@ static enum mmgr_result attempt(struct fetch *f)
                                mmgr__fail(MMGR_ERR_NETWORK, "the server sends the file in crumbs"));
             idle = 0;
         } else if (++idle > MOST_REQUESTS) {
-            return trouble(f, TROUBLE_AGAIN, mmgr__fail(MMGR_ERR_NETWORK, "the server sends no bytes"));
+            return trouble(f, TROUBLE_AGAIN,
+                           mmgr__fail(MMGR_ERR_NETWORK, "the server sends no bytes"));
         }
     }
     if (f->run->part->name == NULL) { /* all bytes were there from an earlier run */
@@ -469,7 +476,8 @@ enum mmgr__run_end mmgr__fetch_part(struct mmgr__run *run)
     enum mmgr_result rc = attempt(&f);
     enum mmgr__run_end end = MMGR__RUN_DONE;
     mmgr__exchange_stop(run->exchange);
-    if (rc == MMGR_OK && run->part->partial != NULL) { /* the file was there under the name just learnt */
+    if (rc == MMGR_OK &&
+        run->part->partial != NULL) { /* the file was there under the name just learnt */
         mmgr__partial_close(run->part->partial, 0);
         run->part->partial = NULL;
         run->part->touched = 0;
@@ -478,8 +486,9 @@ enum mmgr__run_end mmgr__fetch_part(struct mmgr__run *run)
         end = MMGR__RUN_STOPPED;
     } else if (rc != MMGR_OK && try_again(&f)) {
         end = MMGR__RUN_RETRY;
-        mmgr__log(MMGR_LOG_DEBUG, "transfer", "%s: %s; another try in %lld ms", run->part->partial->source,
-                  mmgr_error_message(mmgr_last_error()), (long long)(run->retry_in / 1000000));
+        mmgr__log(MMGR_LOG_DEBUG, "transfer", "%s: %s; another try in %lld ms",
+                  run->part->partial->source, mmgr_error_message(mmgr_last_error()),
+                  (long long)(run->retry_in / 1000000));
     } else if (rc != MMGR_OK) {
         end = MMGR__RUN_FAILED;
         if (run->part->partial != NULL) {

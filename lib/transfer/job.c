@@ -185,7 +185,8 @@ static const char *text_of(const mmgr_download *job, enum mmgr_download_text whi
     case MMGR_DOWNLOAD_TEXT_PATH:
         return job->path;
     case MMGR_DOWNLOAD_TEXT_SHA256:
-        return job->state == MMGR__JOB_COMPLETED && !job->is_multi ? job->parts[0].done_sha256 : NULL;
+        return job->state == MMGR__JOB_COMPLETED && !job->is_multi ? job->parts[0].done_sha256
+                                                                   : NULL;
     case MMGR_DOWNLOAD_TEXT_CONTENT_TYPE:
         return job->content_type;
     default:
@@ -193,7 +194,8 @@ static const char *text_of(const mmgr_download *job, enum mmgr_download_text whi
     }
 }
 
-enum mmgr_result mmgr_download_text(const mmgr_download *job, enum mmgr_download_text which, char **text)
+enum mmgr_result mmgr_download_text(const mmgr_download *job, enum mmgr_download_text which,
+                                    char **text)
 {
     if (job == NULL || text == NULL || which < MMGR_DOWNLOAD_TEXT_SOURCE ||
         which > MMGR_DOWNLOAD_TEXT_CONTENT_TYPE)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading and writing the queue's journals: small JSON documents with a version, replaced atomically. */
+/* Reading and writing the queue's journals: small JSON documents with a version, replaced
+ * atomically. */
 #include "transfer/journal.h"
 
 #include <errno.h>
@@ -12,8 +13,8 @@
 #include "base/text.h"
 
 #define JOURNAL_VERSION 1
-#define JOURNAL_LIMIT (64u * 1024u)
-#define FINISHED_LIMIT (16u * 1024u * 1024u)
+#define JOURNAL_LIMIT   (64u * 1024u)
+#define FINISHED_LIMIT  (16u * 1024u * 1024u)
 
 static int write_text(int dirfd, const char *name, const char *temporary, struct mmgr__buf *buf)
 {
@@ -88,11 +89,11 @@ int mmgr__journal_read(int dirfd, const char *name, struct mmgr__journal *journa
     json_t *root = read_document(dirfd, name, JOURNAL_LIMIT, &there);
     if (root == NULL)
         return there;
-    int whole = text_of(root, "source", &journal->source) &&
-                text_of(root, "sha256", &journal->sha256) && text_of(root, "etag", &journal->etag) &&
-                text_of(root, "weak_etag", &journal->weak_etag) &&
-                text_of(root, "last_modified", &journal->last_modified) &&
-                number_of(root, "offset", &journal->offset) && journal->source != NULL;
+    int whole =
+        text_of(root, "source", &journal->source) && text_of(root, "sha256", &journal->sha256) &&
+        text_of(root, "etag", &journal->etag) && text_of(root, "weak_etag", &journal->weak_etag) &&
+        text_of(root, "last_modified", &journal->last_modified) &&
+        number_of(root, "offset", &journal->offset) && journal->source != NULL;
     if (json_object_get(root, "size") != NULL && !number_of(root, "size", &journal->size))
         whole = 0;
     if (!whole)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Text of the two journals of the queue: of one partial file, and of the finished parts of a job. */
+/* Text of the two journals of the queue: of one partial file, and of the finished parts of a job.
+ * */
 #ifndef TRANSFER_JOURNAL_H
 #define TRANSFER_JOURNAL_H
 
@@ -19,7 +20,8 @@ int mmgr__journal_write(int dirfd, const char *name, const char *temporary,
                         const struct mmgr__journal *journal);
 void mmgr__journal_clear(struct mmgr__journal *journal);
 
-/* Of a multi-file job: parts that are in their place, so that a resumed job need not hash them again. */
+/* Of a multi-file job: parts that are in their place, so that a resumed job need not hash them
+ * again. */
 #define MMGR__FINISHED_NAME ".mmgr-finished-journal"
 struct mmgr__finished {
     char *path, *source, *sha256;

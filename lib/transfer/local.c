@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Local sources: a move by rename, a copy by reflink, else by reading and writing; same checks, same events. */
+/* Local sources: a move by rename, a copy by reflink, else by reading and writing; same checks,
+ * same events. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -21,8 +22,8 @@ static enum mmgr_result check_size(const struct mmgr__part_spec *spec, uint64_t 
 {
     if (spec->size == MMGR__UNKNOWN_SIZE || spec->size == size)
         return MMGR_OK;
-    return mmgr__fail(MMGR_ERR_HASH_MISMATCH, "%s has %llu bytes, but %llu were promised", spec->source,
-                      (unsigned long long)size, (unsigned long long)spec->size);
+    return mmgr__fail(MMGR_ERR_HASH_MISMATCH, "%s has %llu bytes, but %llu were promised",
+                      spec->source, (unsigned long long)size, (unsigned long long)spec->size);
 }
 
 /* What tells one version of a local file from another, in the place of an entity tag. */
@@ -55,7 +56,8 @@ static enum mmgr_result copy_blocks(struct mmgr__run *run, int fd, int cloned, u
     enum mmgr_result rc = MMGR_OK;
     while (rc == MMGR_OK && p->offset < size) {
         uint64_t left = size - p->offset;
-        int64_t got = mmgr__io_pread(fd, block, left < COPY_BLOCK ? (size_t)left : COPY_BLOCK, p->offset);
+        int64_t got =
+            mmgr__io_pread(fd, block, left < COPY_BLOCK ? (size_t)left : COPY_BLOCK, p->offset);
         if (mmgr__run_stopped(run))
             rc = stopped();
         else if (got < 0)
@@ -90,7 +92,8 @@ static enum mmgr_result copy_file(struct mmgr__run *run, int fd, const struct st
     if (rc != MMGR_OK)
         return rc;
     if (fstat(fd, &after) != 0 || after.st_size != st->st_size ||
-        after.st_mtim.tv_sec != st->st_mtim.tv_sec || after.st_mtim.tv_nsec != st->st_mtim.tv_nsec) {
+        after.st_mtim.tv_sec != st->st_mtim.tv_sec ||
+        after.st_mtim.tv_nsec != st->st_mtim.tv_nsec) {
         run->part->spoiled = 1;
         return mmgr__fail(MMGR_ERR_SOURCE_CHANGED, "%s changed while it was copied",
                           run->part->spec.source);
@@ -111,7 +114,8 @@ static enum mmgr_result sync_parent(const char *path)
     return error == 0 ? MMGR_OK : mmgr__fail_errno(-error, "sync the folder of", path);
 }
 
-/* Move by rename; *done stays 0 where only a copy can do it: another file system, or a symbolic link. */
+/* Move by rename; *done stays 0 where only a copy can do it: another file system, or a symbolic
+ * link. */
 static enum mmgr_result move_file(struct mmgr__run *run, int fd, const struct stat *st, int *done)
 {
     struct mmgr__part *part = run->part;
@@ -121,12 +125,13 @@ static enum mmgr_result move_file(struct mmgr__run *run, int fd, const struct st
     if (mmgr__io_stat(AT_FDCWD, source, &link, 0) != 0 || !S_ISREG(link.st_mode) ||
         part->partial->offset > 0)
         return MMGR_OK;
-    enum mmgr_result rc = mmgr__digest_file(fd, source, MMGR__SHA256, hex, mmgr__run_cancelled, run);
+    enum mmgr_result rc =
+        mmgr__digest_file(fd, source, MMGR__SHA256, hex, mmgr__run_cancelled, run);
     if (rc != MMGR_OK)
         return rc;
     if (part->spec.sha256[0] != '\0' && strcmp(hex, part->spec.sha256) != 0)
-        return mmgr__fail(MMGR_ERR_HASH_MISMATCH, "%s has SHA-256 %s, but %s was promised", source, hex,
-                          part->spec.sha256);
+        return mmgr__fail(MMGR_ERR_HASH_MISMATCH, "%s has SHA-256 %s, but %s was promised", source,
+                          hex, part->spec.sha256);
     int error = mmgr__io_fsync(fd, source);
     if (error == 0)
         error = mmgr__io_rename(AT_FDCWD, source, part->dirfd, part->name,
@@ -156,8 +161,7 @@ static enum mmgr_result bring(struct mmgr__run *run)
     int fd = mmgr__io_open_read(AT_FDCWD, source);
     if (fd < 0)
         return mmgr__fail_errno(-fd, "read", source);
-    enum mmgr_result rc =
-        fstat(fd, &st) == 0 ? MMGR_OK : mmgr__fail_errno(errno, "read", source);
+    enum mmgr_result rc = fstat(fd, &st) == 0 ? MMGR_OK : mmgr__fail_errno(errno, "read", source);
     if (rc == MMGR_OK)
         rc = check_size(&run->part->spec, (uint64_t)st.st_size);
     if (rc == MMGR_OK && moves)

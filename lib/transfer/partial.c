@@ -14,8 +14,8 @@
 #include "transfer/journal.h"
 
 #define LONGEST_NAME 230
-#define LOCK_TRIES 8
-#define HASH_BLOCK (1u << 20)
+#define LOCK_TRIES   8
+#define HASH_BLOCK   (1u << 20)
 
 static enum mmgr_result fail_at(const struct mmgr__partial *p, int error, const char *doing)
 {
@@ -73,30 +73,32 @@ static void destroy(struct mmgr__partial *p)
     mmgr__free(p);
 }
 
-/* Open the part file with its lock. A file that was renamed or removed between the open and the lock is no
- * longer ours to write to: look again. */
+/* Open the part file with its lock. A file that was renamed or removed between the open and the
+ * lock is no longer ours to write to: look again. */
 static enum mmgr_result take_lock(struct mmgr__partial *p)
 {
     for (int tries = 0; tries < LOCK_TRIES; tries++) {
         struct stat held, named;
         int fd = mmgr__io_lock(p->dirfd, p->part, 1, 0);
         if (fd == -EAGAIN)
-            return mmgr__fail(MMGR_ERR_BUSY, "%s/%s is being written by another download", p->folder,
-                              p->part);
+            return mmgr__fail(MMGR_ERR_BUSY, "%s/%s is being written by another download",
+                              p->folder, p->part);
         if (fd < 0)
             return fail_at(p, fd, "open");
         if (fstat(fd, &held) == 0 && mmgr__io_stat(p->dirfd, p->part, &named, 0) == 0 &&
             held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
             if (!S_ISREG(held.st_mode)) {
                 mmgr__io_unlock(fd);
-                return mmgr__fail(MMGR_ERR_UNSAFE_PATH, "%s/%s is no regular file", p->folder, p->part);
+                return mmgr__fail(MMGR_ERR_UNSAFE_PATH, "%s/%s is no regular file", p->folder,
+                                  p->part);
             }
             p->fd = fd;
             return MMGR_OK;
         }
         mmgr__io_unlock(fd);
     }
-    return mmgr__fail(MMGR_ERR_BUSY, "%s/%s is being written by another download", p->folder, p->part);
+    return mmgr__fail(MMGR_ERR_BUSY, "%s/%s is being written by another download", p->folder,
+                      p->part);
 }
 
 /* Hash the bytes that the journal vouches for. */
@@ -138,7 +140,8 @@ static int journal_fits(const struct mmgr__journal *journal,
     if (options->sha256 != NULL && journal->sha256 != NULL &&
         strcmp(options->sha256, journal->sha256) != 0)
         return 0;
-    if (!same_text(options->sha256, journal->sha256) && !same_text(options->source, journal->source))
+    if (!same_text(options->sha256, journal->sha256) &&
+        !same_text(options->source, journal->source))
         return 0;
     if (options->size != MMGR__UNKNOWN_SIZE && journal->size != MMGR__UNKNOWN_SIZE &&
         options->size != journal->size)
@@ -323,14 +326,14 @@ enum mmgr_result mmgr__partial_reserve(struct mmgr__partial *p, uint64_t size)
         return MMGR_OK;
     uint64_t have = 0, need = size - p->offset;
     if (mmgr__io_free_space(p->folder, &have) == 0 && have < need)
-        return mmgr__fail(MMGR_ERR_NO_SPACE,
-                          "%s needs %llu more bytes for %s, but %llu are free", p->folder,
-                          (unsigned long long)need, p->part, (unsigned long long)have);
+        return mmgr__fail(MMGR_ERR_NO_SPACE, "%s needs %llu more bytes for %s, but %llu are free",
+                          p->folder, (unsigned long long)need, p->part, (unsigned long long)have);
     int error = mmgr__io_allocate(p->fd, p->offset, need);
     return error != 0 ? fail_at(p, error, "reserve room for") : MMGR_OK;
 }
 
-enum mmgr_result mmgr__partial_finish(struct mmgr__partial **partial, const char *name, int overwrite)
+enum mmgr_result mmgr__partial_finish(struct mmgr__partial **partial, const char *name,
+                                      int overwrite)
 {
     struct mmgr__partial *p = *partial;
     int error = mmgr__io_fsync(p->fd, p->part);
@@ -357,8 +360,9 @@ void mmgr__partial_close(struct mmgr__partial *p, int keep)
         return;
     if (keep && p->offset > 0) {
         if (mmgr__partial_sync(p) != MMGR_OK)
-            mmgr__log(MMGR_LOG_WARNING, "transfer", "%s/%s: the last %llu bytes will be fetched again",
-                      p->folder, p->part, (unsigned long long)(p->offset - p->durable));
+            mmgr__log(MMGR_LOG_WARNING, "transfer",
+                      "%s/%s: the last %llu bytes will be fetched again", p->folder, p->part,
+                      (unsigned long long)(p->offset - p->durable));
     } else {
         remove_if_there(p->dirfd, p->journal);
         mmgr__io_unlink(p->dirfd, p->part);

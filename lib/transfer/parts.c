@@ -28,7 +28,8 @@ enum mmgr_result mmgr__spec_copy(struct mmgr__part_spec *to, const struct mmgr__
     struct mmgr__part_spec copy = *from;
     copy.source = mmgr__strdup(from->source);
     copy.path = mmgr__strdup(from->path);
-    if ((copy.source == NULL && from->source != NULL) || (copy.path == NULL && from->path != NULL)) {
+    if ((copy.source == NULL && from->source != NULL) ||
+        (copy.path == NULL && from->path != NULL)) {
         mmgr__spec_clear(&copy);
         return mmgr__oom();
     }
@@ -143,8 +144,8 @@ static int paths_clash(const char *a, const char *b)
     return (a[i] == '\0' && (b[i] == '\0' || b[i] == '/')) || (b[i] == '\0' && a[i] == '/');
 }
 
-enum mmgr_result mmgr_parts_add(mmgr_parts *parts, const char *source, const char *path, uint64_t size,
-                                const char *sha256, const char *git_sha1)
+enum mmgr_result mmgr_parts_add(mmgr_parts *parts, const char *source, const char *path,
+                                uint64_t size, const char *sha256, const char *git_sha1)
 {
     if (parts == NULL || source == NULL || path == NULL)
         return mmgr__bad_argument(parts == NULL ? "parts" : source == NULL ? "source" : "path");
@@ -176,9 +177,10 @@ enum mmgr_result mmgr_parts_add(mmgr_parts *parts, const char *source, const cha
 
 static enum mmgr_result walk(const char *folder, const char *below, int depth, mmgr_parts *parts);
 
-/* One entry of a folder. A link to a file is copied as the file (model caches are made of such links); a
- * link to a folder is not followed, because it may lead anywhere, itself included. */
-static enum mmgr_result walk_entry(const char *path, const char *relative, int depth, mmgr_parts *parts)
+/* One entry of a folder. A link to a file is copied as the file (model caches are made of such
+ * links); a link to a folder is not followed, because it may lead anywhere, itself included. */
+static enum mmgr_result walk_entry(const char *path, const char *relative, int depth,
+                                   mmgr_parts *parts)
 {
     struct stat st, target;
     int error = mmgr__io_stat(AT_FDCWD, path, &st, 0);
@@ -189,7 +191,8 @@ static enum mmgr_result walk_entry(const char *path, const char *relative, int d
     if (S_ISLNK(st.st_mode) && (error = mmgr__io_stat(AT_FDCWD, path, &target, 1)) != 0)
         return mmgr__fail_errno(-error, "follow the link", path);
     if (S_ISLNK(st.st_mode) && S_ISDIR(target.st_mode))
-        return mmgr__fail(MMGR_ERR_UNSAFE_PATH, "%s is a link to a folder, which is not followed", path);
+        return mmgr__fail(MMGR_ERR_UNSAFE_PATH, "%s is a link to a folder, which is not followed",
+                          path);
     uint64_t size = (uint64_t)(S_ISLNK(st.st_mode) ? target.st_size : st.st_size);
     if (!S_ISREG(S_ISLNK(st.st_mode) ? target.st_mode : st.st_mode))
         return mmgr__fail(MMGR_ERR_UNSAFE_PATH, "%s is no regular file", path);
@@ -213,9 +216,10 @@ static enum mmgr_result walk(const char *folder, const char *below, int depth, m
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         char *path = mmgr__path_join(folder, entry->d_name);
-        char *relative = below[0] == '\0' ? mmgr__strdup(entry->d_name)
-                                          : mmgr__path_join(below, entry->d_name);
-        rc = path != NULL && relative != NULL ? walk_entry(path, relative, depth, parts) : mmgr__oom();
+        char *relative =
+            below[0] == '\0' ? mmgr__strdup(entry->d_name) : mmgr__path_join(below, entry->d_name);
+        rc = path != NULL && relative != NULL ? walk_entry(path, relative, depth, parts)
+                                              : mmgr__oom();
         mmgr__free(path);
         mmgr__free(relative);
     }

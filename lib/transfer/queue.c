@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The queue: opening and closing, commands, events. Every change of a job's state passes mmgr__job_input(). */
+/* The queue: opening and closing, commands, events. Every change of a job's state passes
+ * mmgr__job_input(). */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -170,7 +171,8 @@ enum mmgr_result mmgr_queue_close(mmgr_queue *queue)
     pthread_mutex_unlock(&queue->shared->lock);
     for (uint32_t i = 0; i < count; i++)
         pthread_join(queue->runners[i]->thread, NULL);
-    /* Events in flight may still bring decisions of handlers; the queue must live until they are told. */
+    /* Events in flight may still bring decisions of handlers; the queue must live until they are
+     * told. */
     mmgr__bus_drain(queue->bus);
     destroy(queue);
     return MMGR_OK;
@@ -181,7 +183,8 @@ mmgr_bus *mmgr_queue_bus(mmgr_queue *queue)
     return queue != NULL ? queue->bus : NULL;
 }
 
-enum mmgr_result mmgr_queue_transport(mmgr_queue *queue, const mmgr_transport_ops **ops, void **self)
+enum mmgr_result mmgr_queue_transport(mmgr_queue *queue, const mmgr_transport_ops **ops,
+                                      void **self)
 {
     if (queue == NULL || ops == NULL || self == NULL)
         return mmgr__bad_argument(queue == NULL ? "queue" : ops == NULL ? "ops" : "self");
@@ -209,7 +212,8 @@ static mmgr_download *find(mmgr_queue *queue, uint64_t id)
     return NULL;
 }
 
-/* A handler's wish, told on the dispatcher's thread. A job that does not run any more ignores it. */
+/* A handler's wish, told on the dispatcher's thread. A job that does not run any more ignores it.
+ * */
 static void on_decision(void *service, uint64_t id, enum mmgr_decision decision)
 {
     mmgr_queue *queue = service;
@@ -252,7 +256,8 @@ void mmgr__job_event(mmgr_queue *queue, mmgr_download *job, enum mmgr_event_type
         data.part_count = (uint32_t)job->part_count;
     }
     if (mmgr__bus_send(queue->bus, &data) != MMGR_OK)
-        mmgr__error_set_subject(job->source); /* no memory for an event: the state is still to be read */
+        mmgr__error_set_subject(
+            job->source); /* no memory for an event: the state is still to be read */
     mmgr__free(parts);
 }
 
@@ -327,7 +332,8 @@ static enum mmgr_result command(mmgr_queue *queue, uint64_t id, enum mmgr__job_i
     mmgr_download *job = find(queue, id);
     enum mmgr_result rc = job != NULL ? mmgr__job_input(queue, job, input) : MMGR_ERR_UNKNOWN_JOB;
     if (rc == MMGR_ERR_STATE)
-        mmgr__fail(rc, "the download job %llu has ended or is about to (%s)", (unsigned long long)id,
+        mmgr__fail(rc, "the download job %llu has ended or is about to (%s)",
+                   (unsigned long long)id,
                    mmgr_download_status_name(mmgr__job_status_of(job->state)));
     pthread_mutex_unlock(&queue->shared->lock);
     return rc;
@@ -391,7 +397,8 @@ enum mmgr_result mmgr_queue_set_priority(mmgr_queue *queue, uint64_t id, int32_t
     return rc;
 }
 
-/* Put a job into the list. Lock held. The handler comes last: if anything fails, the host keeps its pointer. */
+/* Put a job into the list. Lock held. The handler comes last: if anything fails, the host keeps
+ * its pointer. */
 static enum mmgr_result enter(mmgr_queue *queue, mmgr_download *job,
                               const struct mmgr_download_options *o)
 {

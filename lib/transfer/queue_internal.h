@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of the queue. One lock guards jobs, parts and runners; it is shared with the jobs, because a job
- * may outlive its queue. Order: queue lock -> bus, queue lock -> an exchange's lock. No disk, network,
- * handler or log hook is called with the queue lock held. */
+/* Inside of the queue. One lock guards jobs, parts and runners; it is shared with the jobs,
+ * because a job may outlive its queue. Order: queue lock -> bus, queue lock -> an exchange's lock.
+ * No disk, network, handler or log hook is called with the queue lock held. */
 #ifndef TRANSFER_QUEUE_INTERNAL_H
 #define TRANSFER_QUEUE_INTERNAL_H
 
@@ -17,7 +17,7 @@
 #include "transfer/state.h"
 #include "transfer/transfer.h"
 
-#define MMGR__MOST_PARALLEL 64u
+#define MMGR__MOST_PARALLEL    64u
 #define MMGR__DEFAULT_PRIORITY 10
 
 /* One file that a caller asks for. */
@@ -42,14 +42,14 @@ struct mmgr__part {
     uint64_t bytes, total, resumed; /* total 0: unknown */
     int64_t not_before;             /* monotonic; waits after a failure */
     /* Of the runner that has the part, or of the cleaner when none has. */
-    char *folder, *name;            /* folder of the target; name NULL while unknown */
-    int late_name;                  /* the server named it: the partial file goes by the URL */
-    int dirfd;                      /* -1: not open */
+    char *folder, *name; /* folder of the target; name NULL while unknown */
+    int late_name;       /* the server named it: the partial file goes by the URL */
+    int dirfd;           /* -1: not open */
     struct mmgr__partial *partial;
-    int touched;                    /* a partial file of this job may be on the disk */
-    int spoiled;                    /* its bytes are worth nothing */
+    int touched; /* a partial file of this job may be on the disk */
+    int spoiled; /* its bytes are worth nothing */
     uint32_t attempts, strikes;
-    uint64_t high;                  /* most bytes that were ever there */
+    uint64_t high; /* most bytes that were ever there */
     char done_sha256[65];
 };
 
@@ -77,8 +77,8 @@ struct mmgr_download {
     int32_t priority;
     uint64_t sequence;
     int64_t started, ended;
-    size_t done;      /* parts in their place */
-    uint32_t active;  /* runners that have a part */
+    size_t done;     /* parts in their place */
+    uint32_t active; /* runners that have a part */
     int cleaning;
     uint64_t next_event; /* bytes at which to report again */
     char *path, *content_type;
@@ -119,7 +119,8 @@ struct mmgr_queue {
     mmgr_download **jobs;
     size_t job_count, job_capacity;
     uint64_t next_id, next_sequence;
-    struct mmgr__runner **runners; /* max_parallel + 1: one more for pauses and cancels while all are busy */
+    struct mmgr__runner *
+        *runners; /* max_parallel + 1: one more for pauses and cancels while all are busy */
     uint32_t runner_count, idle, active_parts, users;
     int closing;
 };
@@ -150,7 +151,8 @@ enum mmgr_result mmgr__job_new(mmgr_queue *queue, const struct mmgr_download_opt
 /* queue.c: all with the lock held */
 enum mmgr_result mmgr__job_input(mmgr_queue *queue, mmgr_download *job, enum mmgr__job_input input);
 void mmgr__job_event(mmgr_queue *queue, mmgr_download *job, enum mmgr_event_type type);
-/* runner.c: lock held. Make sure that a thread will look for work; 0 when there is none and none starts. */
+/* runner.c: lock held. Make sure that a thread will look for work; 0 when there is none and none
+ * starts. */
 int mmgr__runners_wake(mmgr_queue *queue);
 /* run.c: without the lock, by the runner that has the part */
 enum mmgr__run_end mmgr__run_part(struct mmgr__run *run);

@@ -37,8 +37,8 @@ void mmgr__run_progress(struct mmgr__run *run, uint64_t bytes, uint64_t total)
     pthread_mutex_unlock(&job->shared->lock);
 }
 
-/* Make and open the folder of a part, one component after the other and never through a symbolic link, so
- * that nothing is made outside the destination. */
+/* Make and open the folder of a part, one component after the other and never through a symbolic
+ * link, so that nothing is made outside the destination. */
 static int open_below(int dest, const char *below)
 {
     int fd = dest;
@@ -132,7 +132,8 @@ static int noted_as_finished(const struct mmgr__run *run, const struct stat *st,
         return 0;
     pthread_mutex_lock(&job->finished_lock);
     const struct mmgr__finished *item = mmgr__finished_find(&job->finished, part->spec.path);
-    if (item != NULL && item->size == (uint64_t)st->st_size && item->inode == (uint64_t)st->st_ino &&
+    if (item != NULL && item->size == (uint64_t)st->st_size &&
+        item->inode == (uint64_t)st->st_ino &&
         item->mtime_ns == (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec)
         fits = part->spec.sha256[0] != '\0' ? strcmp(item->sha256, part->spec.sha256) == 0
                                             : strcmp(item->source, bare) == 0;
@@ -156,8 +157,8 @@ static enum mmgr_result hash_file(struct mmgr__run *run, int dirfd, const char *
     return rc;
 }
 
-/* Whether the file that is there, of the right size, is what is wanted. A local source is what it must
- * equal when no hash was promised. */
+/* Whether the file that is there, of the right size, is what is wanted. A local source is what it
+ * must equal when no hash was promised. */
 static enum mmgr_result check_present(struct mmgr__run *run, int *wanted)
 {
     struct mmgr__part *part = run->part;
@@ -190,7 +191,8 @@ static enum mmgr_result look_for_target(struct mmgr__run *run, const char *bare,
     if (error != 0)
         return mmgr__fail_errno(-error, "read", part->name);
     const struct mmgr__part_spec *spec = &part->spec;
-    int known = spec->sha256[0] != '\0' || spec->git_sha1[0] != '\0' || spec->size != MMGR__UNKNOWN_SIZE;
+    int known =
+        spec->sha256[0] != '\0' || spec->git_sha1[0] != '\0' || spec->size != MMGR__UNKNOWN_SIZE;
     int wanted = 0;
     if (S_ISREG(st.st_mode)) {
         int fits = spec->size == MMGR__UNKNOWN_SIZE || spec->size == (uint64_t)st.st_size;
@@ -272,7 +274,8 @@ static enum mmgr_result open_partial(struct mmgr__run *run, const char *bare)
         mmgr__log(MMGR_LOG_INFO, "transfer", "%s: %llu bytes are there already", bare,
                   (unsigned long long)part->partial->offset);
         mmgr__run_progress(run, part->partial->offset,
-                           part->spec.size != MMGR__UNKNOWN_SIZE ? part->spec.size : part->partial->size);
+                           part->spec.size != MMGR__UNKNOWN_SIZE ? part->spec.size
+                                                                 : part->partial->size);
     }
     return MMGR_OK;
 }
@@ -316,13 +319,13 @@ static void note_finished(struct mmgr__run *run)
     char *bare = bare_source(&part->spec);
     if (job->is_multi && job->part_count > 1 && bare != NULL &&
         mmgr__io_stat(part->dirfd, part->name, &st, 0) == 0) {
-        struct mmgr__finished item = {
-            .path = part->spec.path,
-            .source = bare,
-            .sha256 = part->done_sha256,
-            .size = (uint64_t)st.st_size,
-            .inode = (uint64_t)st.st_ino,
-            .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec};
+        struct mmgr__finished item = {.path = part->spec.path,
+                                      .source = bare,
+                                      .sha256 = part->done_sha256,
+                                      .size = (uint64_t)st.st_size,
+                                      .inode = (uint64_t)st.st_ino,
+                                      .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 +
+                                                  st.st_mtim.tv_nsec};
         pthread_mutex_lock(&job->finished_lock);
         int fd = mmgr__io_open_dir(AT_FDCWD, job->destination);
         if (mmgr__finished_add(&job->finished, &item) && fd >= 0)
@@ -342,16 +345,17 @@ static enum mmgr_result check_hashes(struct mmgr__run *run)
     if (rc != MMGR_OK)
         return rc;
     if (spec->sha256[0] != '\0' && strcmp(hex, spec->sha256) != 0)
-        return mmgr__fail(MMGR_ERR_HASH_MISMATCH, "the data has SHA-256 %s, but %s was promised", hex,
-                          spec->sha256);
+        return mmgr__fail(MMGR_ERR_HASH_MISMATCH, "the data has SHA-256 %s, but %s was promised",
+                          hex, spec->sha256);
     if (spec->git_sha1[0] != '\0') {
-        rc = mmgr__digest_file(part->partial->fd, part->name, MMGR__GIT_SHA1, git, mmgr__run_cancelled,
-                               run);
+        rc = mmgr__digest_file(part->partial->fd, part->name, MMGR__GIT_SHA1, git,
+                               mmgr__run_cancelled, run);
         if (rc != MMGR_OK)
             return rc;
         if (strcmp(git, spec->git_sha1) != 0)
-            return mmgr__fail(MMGR_ERR_HASH_MISMATCH, "the data has the git id %s, but %s was promised",
-                              git, spec->git_sha1);
+            return mmgr__fail(MMGR_ERR_HASH_MISMATCH,
+                              "the data has the git id %s, but %s was promised", git,
+                              spec->git_sha1);
     }
     memcpy(part->done_sha256, hex, sizeof hex);
     return MMGR_OK;

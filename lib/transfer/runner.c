@@ -11,7 +11,7 @@
 
 /* Memory of the transfer buffers of all files together stays below 48 MiB: two buffers for each. */
 #define MOST_ROOM (1u << 20)
-#define ALL_ROOM (24u << 20)
+#define ALL_ROOM  (24u << 20)
 
 /* A job that is to stop and of which no runner holds a part. Lock held. */
 static mmgr_download *next_winding(mmgr_queue *queue)
@@ -24,8 +24,8 @@ static mmgr_download *next_winding(mmgr_queue *queue)
     return NULL;
 }
 
-/* The waiting part of the most urgent job: lower priority first, then the older job. Lock held. *wake:
- * when the next part that waits after a failure may go on. */
+/* The waiting part of the most urgent job: lower priority first, then the older job. Lock held.
+ * *wake: when the next part that waits after a failure may go on. */
 static struct mmgr__part *next_part(mmgr_queue *queue, mmgr_download **of, int64_t *wake)
 {
     struct mmgr__part *best = NULL;
@@ -85,11 +85,12 @@ static void log_end(const mmgr_queue *queue, const mmgr_download *job, enum mmgr
         mmgr__log(MMGR_LOG_WARNING, "transfer", "download %llu of %s failed: %s",
                   (unsigned long long)job->id, name, job->error.message);
     else
-        mmgr__log(MMGR_LOG_INFO, "transfer", "download %llu of %s: %s", (unsigned long long)job->id, name,
-                  mmgr_download_status_name(mmgr__job_status_of(state)));
+        mmgr__log(MMGR_LOG_INFO, "transfer", "download %llu of %s: %s", (unsigned long long)job->id,
+                  name, mmgr_download_status_name(mmgr__job_status_of(state)));
 }
 
-/* Close what a stopping job holds, then say that it has stopped. Lock held on entry and on return. */
+/* Close what a stopping job holds, then say that it has stopped. Lock held on entry and on return.
+ * */
 static void clean(mmgr_queue *queue, mmgr_download *job)
 {
     int keep;
@@ -185,8 +186,9 @@ static void work(struct mmgr__runner *runner, mmgr_download *job, struct mmgr__p
     mmgr__runners_wake(queue); /* another part may wait for another runner */
     pthread_mutex_unlock(&queue->shared->lock);
     if (begins && (queue->flags & MMGR_QUEUE_QUIET) == 0)
-        mmgr__log(MMGR_LOG_INFO, "transfer", "download %llu of %s to %s", (unsigned long long)job->id,
-                  job->label != NULL ? job->label : job->source, job->destination);
+        mmgr__log(MMGR_LOG_INFO, "transfer", "download %llu of %s to %s",
+                  (unsigned long long)job->id, job->label != NULL ? job->label : job->source,
+                  job->destination);
     struct mmgr__run run = {
         .queue = queue, .job = job, .part = part, .exchange = &runner->exchange};
     enum mmgr__run_end end = mmgr__run_part(&run);
@@ -255,9 +257,11 @@ static struct mmgr__runner *new_runner(mmgr_queue *queue)
 
 int mmgr__runners_wake(mmgr_queue *queue)
 {
-    if (queue->idle == 0 && queue->runner_count < queue->max_parallel + 1) {
+    /* None while the queue is being closed: the closing thread joins those that there are. */
+    if (!queue->closing && queue->idle == 0 && queue->runner_count < queue->max_parallel + 1) {
         struct mmgr__runner *runner = new_runner(queue);
-        if (runner != NULL && mmgr__thread_start(&runner->thread, run_runner, runner, "mmgr-file") == 0) {
+        if (runner != NULL &&
+            mmgr__thread_start(&runner->thread, run_runner, runner, "mmgr-file") == 0) {
             queue->runners[queue->runner_count++] = runner;
         } else if (runner != NULL) {
             mmgr__exchange_destroy(&runner->exchange);

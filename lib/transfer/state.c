@@ -2,13 +2,16 @@
 /* The table of job states; every transition of the queue goes through mmgr__job_step(). */
 #include "transfer/state.h"
 
-#define TO(state, action) {MMGR__JOB_##state, MMGR__ACT_##action}
+#define TO(state, action)                     \
+    {                                         \
+        MMGR__JOB_##state, MMGR__ACT_##action \
+    }
 
 /* Columns: START, PAUSE, CANCEL, FAIL, PICK, DONE, STOPPED.
  *
- * A job that is idle holds still already, so a pause leaves it idle. Winding states refuse what would undo
- * an end that was asked for. When the last part was in its place before the wish to stop took effect, the
- * job has completed: its files are there. */
+ * A job that is idle holds still already, so a pause leaves it idle. Winding states refuse what
+ * would undo an end that was asked for. When the last part was in its place before the wish to
+ * stop took effect, the job has completed: its files are there. */
 static const struct mmgr__job_step table[MMGR__JOB_STATES][MMGR__INPUTS] = {
     [MMGR__JOB_IDLE] = {TO(ENQUEUED, ENQUEUE), TO(IDLE, NONE), TO(CANCELLED, CANCELLED),
                         TO(IDLE, REFUSE), TO(IDLE, REFUSE), TO(IDLE, REFUSE), TO(IDLE, REFUSE)},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From the options of a submission to a job: everything that can be refused at once is refused here. */
+/* From the options of a submission to a job: everything that can be refused at once is refused
+ * here. */
 #include <ctype.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,8 +13,9 @@
 #include "base/text.h"
 #include "transfer/queue_internal.h"
 
-#define KNOWN_FLAGS                                                                                \
-    (MMGR_DOWNLOAD_HOLD | MMGR_DOWNLOAD_PRESERVE_PARTIAL | MMGR_DOWNLOAD_MOVE | MMGR_DOWNLOAD_OVERWRITE)
+#define KNOWN_FLAGS                                                             \
+    (MMGR_DOWNLOAD_HOLD | MMGR_DOWNLOAD_PRESERVE_PARTIAL | MMGR_DOWNLOAD_MOVE | \
+     MMGR_DOWNLOAD_OVERWRITE)
 
 static enum mmgr_result check(const struct mmgr_download_options *o)
 {
@@ -30,7 +32,9 @@ static enum mmgr_result check(const struct mmgr_download_options *o)
     if (o->parts != NULL && (o->parts->count == 0 || o->parts->count > UINT32_MAX))
         return mmgr__bad_argument("parts");
     if (o->parts != NULL && (o->filename != NULL || o->sha256 != NULL || o->size != 0))
-        return mmgr__bad_argument(o->filename != NULL ? "filename" : o->sha256 != NULL ? "sha256" : "size");
+        return mmgr__bad_argument(o->filename != NULL ? "filename"
+                                  : o->sha256 != NULL ? "sha256"
+                                                      : "size");
     return o->filename != NULL ? mmgr__path_check_component(o->filename) : MMGR_OK;
 }
 
@@ -65,10 +69,12 @@ static enum mmgr_result take_parts(mmgr_download *job, const mmgr_parts *list)
     return MMGR_OK;
 }
 
-/* A local folder becomes a job of parts; like cp, into an existing folder it goes under its own name. */
+/* A local folder becomes a job of parts; like cp, into an existing folder it goes under its own
+ * name. */
 static enum mmgr_result take_folder(mmgr_download *job, const char *folder, const char *filename)
 {
-    if (mmgr__path_inside(job->destination, folder) != NULL || strcmp(job->destination, folder) == 0)
+    if (mmgr__path_inside(job->destination, folder) != NULL ||
+        strcmp(job->destination, folder) == 0)
         return mmgr__fail(MMGR_ERR_ARGUMENT, "%s lies inside %s, from which it is to be filled",
                           job->destination, folder);
     if (filename != NULL || is_folder(job->destination)) {

@@ -19,10 +19,10 @@ struct mmgr__transfer_tuning {
     uint64_t sync_bytes;     /* 64 MiB: bytes between two syncs of data and journal */
     int64_t sync_ns;         /* 5 s */
     uint64_t block_bytes;    /* 256 KiB: smallest write while bytes flow */
-    uint64_t room_bytes;     /* at most 1 MiB, less with many files: bytes in memory before a pause */
-    uint64_t window_bytes;   /* 8 GiB: longest range of one request */
-    uint64_t unknown_limit;  /* 1 TiB: most bytes of a file whose size nobody tells */
-    uint64_t min_progress;   /* 64 KiB: bytes that make an attempt count as progress */
+    uint64_t room_bytes;   /* at most 1 MiB, less with many files: bytes in memory before a pause */
+    uint64_t window_bytes; /* 8 GiB: longest range of one request */
+    uint64_t unknown_limit; /* 1 TiB: most bytes of a file whose size nobody tells */
+    uint64_t min_progress;  /* 64 KiB: bytes that make an attempt count as progress */
 };
 void mmgr__queue_tune(mmgr_queue *queue, const struct mmgr__transfer_tuning *tuning);
 

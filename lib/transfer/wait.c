@@ -17,7 +17,8 @@ static mmgr_download *find(mmgr_queue *queue, uint64_t id)
 
 static enum mmgr_result unknown(uint64_t id)
 {
-    return mmgr__fail(MMGR_ERR_UNKNOWN_JOB, "there is no download job %llu", (unsigned long long)id);
+    return mmgr__fail(MMGR_ERR_UNKNOWN_JOB, "there is no download job %llu",
+                      (unsigned long long)id);
 }
 
 /* A handler that waits for a job would wait for its own event to be over. */

@@ -16,7 +16,7 @@
 #include "transfer/transfer.h"
 
 #define CONTENT_BYTES 50000u
-#define URL "http://files.example/dir/model.safetensors"
+#define URL           "http://files.example/dir/model.safetensors"
 
 struct bench {
     char folder[64];
@@ -29,7 +29,7 @@ struct bench {
 /* One download's events, in order, merged progress left out of `order`. */
 struct recorder {
     pthread_mutex_t lock;
-    char order[256];  /* "E" enqueued "R" first running "P" paused "C" "X" error "A" cancelled */
+    char order[256]; /* "E" enqueued "R" first running "P" paused "C" "X" error "A" cancelled */
     int running, terminal, freed;
     enum mmgr_decision decide; /* given once, on the first event of the type below */
     enum mmgr_event_type decide_on;

@@ -161,7 +161,8 @@ static void note_header(struct fake_request *request, const char *line)
     }
 }
 
-static enum mmgr_result op_start(void *self, const mmgr_request *request, const mmgr_sink *sink, void **out)
+static enum mmgr_result op_start(void *self, const mmgr_request *request, const mmgr_sink *sink,
+                                 void **out)
 {
     struct fake *fake = self;
     struct transfer *t = calloc(1, sizeof *t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A transport without a network: a scripted server in memory, one thread for each transfer, and a log. */
+/* A transport without a network: a scripted server in memory, one thread for each transfer, and a
+ * log. */
 #ifndef TESTS_FAKE_TRANSPORT_H
 #define TESTS_FAKE_TRANSPORT_H
 
@@ -19,8 +20,8 @@ struct fake_reply {
     int header_count;
     const unsigned char *body;
     size_t length;
-    size_t cut;                /* stop after so many bytes ... */
-    enum mmgr_result end;      /* ... with this; MMGR_OK at the honest end */
+    size_t cut;           /* stop after so many bytes ... */
+    enum mmgr_result end; /* ... with this; MMGR_OK at the honest end */
     const char *peer;
 };
 struct fake;
@@ -34,15 +35,15 @@ struct fake {
     const unsigned char *content; /* what fake_serve() gives */
     size_t size;
     const char *etag, *last_modified;
-    size_t chunk;       /* bytes in one call of the sink */
-    unsigned chunk_us;  /* rest after each, so that the reader keeps up and writes small blocks */
+    size_t chunk;      /* bytes in one call of the sink */
+    unsigned chunk_us; /* rest after each, so that the reader keeps up and writes small blocks */
     /* Under the lock. */
     pthread_mutex_t lock;
     pthread_cond_t change;
     struct fake_request log[FAKE_LOG];
     int requests, running, most_running;
-    size_t hold_at;     /* every body waits after so many bytes until fake_open_gate() */
-    int held;           /* bodies that wait there */
+    size_t hold_at; /* every body waits after so many bytes until fake_open_gate() */
+    int held;       /* bodies that wait there */
     int gate_open;
 };
 

@@ -4,9 +4,9 @@
 
     run_with_hub.py PROGRAM [ARGUMENT...]
 
-The program finds the hub in MMGR_TEST_HUB and MMGR_TEST_CDN, and in MMGR_TEST_FILES the folder behind
-/files/ with big.bin (3 MB), small.bin and .hub.json-less repository org/private, whose file
-weights.safetensors lies behind a redirect to the second origin and wants the token hf_reader.
+The program finds the hub in MMGR_TEST_HUB and MMGR_TEST_CDN, and in MMGR_TEST_FILES the folder
+behind /files/ with big.bin (3 MB) and small.bin. The repository org/private wants the token
+hf_reader; its weights.safetensors lies behind a redirect to the second origin.
 """
 
 import json

@@ -38,9 +38,10 @@ static char *control(const char *method, const char *path, const char *body)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    int length = snprintf(head, sizeof head,
-                          "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-                          method, path, strlen(body));
+    int length =
+        snprintf(head, sizeof head,
+                 "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+                 method, path, strlen(body));
     assert_int_equal(write(fd, head, (size_t)length), length);
     assert_int_equal(write(fd, body, strlen(body)), strlen(body));
     char *text = calloc(1, 1 << 20);
@@ -134,7 +135,8 @@ static void token_stays(void **state)
         mmgr_download *job = bench_submit(&bench, &o);
         if (with_token) {
             assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
-            assert_true(bench_equals(bench_path(&bench, "model.safetensors"), weights, weights_size));
+            assert_true(
+                bench_equals(bench_path(&bench, "model.safetensors"), weights, weights_size));
             char *log = control("GET", "/_log", "");
             assert_int_equal(count_in(log, "\"has_authorization\":true"), 1);
             assert_int_equal(count_in(log, "\"has_authorization\":false"), 1);
@@ -373,9 +375,9 @@ int main(void)
     small = read_all("small.bin", &small_size);
     weights = read_all("weights.safetensors", &weights_size);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_files),         cmocka_unit_test(token_stays),
-        cmocka_unit_test(wire_faults),        cmocka_unit_test(pause_and_resume),
-        cmocka_unit_test(address_guard),      cmocka_unit_test(transport_contract),
+        cmocka_unit_test(good_files),    cmocka_unit_test(token_stays),
+        cmocka_unit_test(wire_faults),   cmocka_unit_test(pause_and_resume),
+        cmocka_unit_test(address_guard), cmocka_unit_test(transport_contract),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(big);

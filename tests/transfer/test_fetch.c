@@ -13,10 +13,10 @@
 struct fault {
     const char *name;
     void (*spoil)(struct fake *fake, const struct fake_request *request, struct fake_reply *reply);
-    int times;                 /* spoils the first so many requests; 0: all */
+    int times; /* spoils the first so many requests; 0: all */
     int with_hash, with_size;
-    enum mmgr_result want;     /* MMGR_OK: the file arrives whole */
-    int requests;              /* exactly so many; 0: any number */
+    enum mmgr_result want; /* MMGR_OK: the file arrives whole */
+    int requests;          /* exactly so many; 0: any number */
     const char *message;
 };
 
@@ -37,8 +37,9 @@ static void set_status(struct fake_reply *reply, int status)
     reply->header_count = 0;
 }
 
-#define SPOIL(name)                                                                                \
-    static void name(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
+#define SPOIL(name)                                                         \
+    static void name(struct fake *fake, const struct fake_request *request, \
+                     struct fake_reply *reply)
 
 SPOIL(cut_short)
 {
@@ -148,7 +149,8 @@ SPOIL(login_page_untyped)
 
 SPOIL(pointer)
 {
-    static const char text[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n";
+    static const char text[] =
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n";
     (void)fake, (void)request;
     set_status(reply, 200);
     reply->body = (const unsigned char *)text;
@@ -279,7 +281,8 @@ SPOIL(private_peer)
 
 static const struct fault faults[] = {
     {"body cut, then whole", cut_short, 1, 0, 0, MMGR_OK, 2, NULL},
-    {"body cut for ever", cut_short, 0, 1, 1, MMGR_OK, 0, NULL}, /* each attempt brings it further */
+    {"body cut for ever", cut_short, 0, 1, 1, MMGR_OK, 0,
+     NULL}, /* each attempt brings it further */
     {"cut without a length, size known", cut_silently, 1, 0, 1, MMGR_OK, 2, NULL},
     {"cut without a length, hash known", cut_silently, 1, 1, 0, MMGR_OK, 2, NULL},
     {"no connection twice", reset, 2, 0, 0, MMGR_OK, 3, NULL},
@@ -294,11 +297,13 @@ static const struct fault faults[] = {
     {"two lengths", two_lengths, 0, 0, 0, MMGR_ERR_PROTOCOL, 2, "Content-Length"},
     {"length beyond 64 bits", huge_length, 0, 0, 0, MMGR_ERR_PROTOCOL, 2, "Content-Length"},
     {"endless body, size known", endless, 0, 0, 1, MMGR_ERR_TOO_LARGE, 2, NULL},
-    {"a part that nobody asked for", unasked_part, 0, 0, 0, MMGR_ERR_PROTOCOL, 2, "whole was asked"},
+    {"a part that nobody asked for", unasked_part, 0, 0, 0, MMGR_ERR_PROTOCOL, 2,
+     "whole was asked"},
     {"no content", no_content, 0, 0, 0, MMGR_ERR_PROTOCOL, 2, "204"},
     {"empty answer", empty, 0, 0, 0, MMGR_ERR_PROTOCOL, 2, "empty"},
     {"login page", login_page, 0, 0, 0, MMGR_ERR_NOT_AUTHORIZED, 1, "web page"},
-    {"login page without a type", login_page_untyped, 0, 0, 0, MMGR_ERR_NOT_AUTHORIZED, 1, "web page"},
+    {"login page without a type", login_page_untyped, 0, 0, 0, MMGR_ERR_NOT_AUTHORIZED, 1,
+     "web page"},
     {"pointer instead of the file", pointer, 0, 0, 0, MMGR_ERR_PROTOCOL, 2, "pointer"},
     {"pointer, hash known", pointer, 0, 1, 0, MMGR_ERR_PROTOCOL, 2, "pointer"},
     {"gzip though identity was asked", gzipped, 0, 0, 0, MMGR_ERR_PROTOCOL, 2, "encoded"},
@@ -342,8 +347,8 @@ static void run_fault(const struct fault *fault)
     const char *message = mmgr_error_message(mmgr_download_error(job));
     if (code != fault->want || (fault->requests > 0 && bench.fake.requests != fault->requests) ||
         (fault->message != NULL && strstr(message, fault->message) == NULL))
-        print_message("fault \"%s\": %s after %d requests: %s\n", fault->name, mmgr_result_name(code),
-                      bench.fake.requests, message);
+        print_message("fault \"%s\": %s after %d requests: %s\n", fault->name,
+                      mmgr_result_name(code), bench.fake.requests, message);
     assert_string_equal(mmgr_result_name(code), mmgr_result_name(fault->want));
     if (fault->requests > 0)
         assert_int_equal(bench.fake.requests, fault->requests);
@@ -371,16 +376,29 @@ static void fault_matrix(void **state)
         run_fault(&faults[i]);
 }
 
-/* What a server may do to a resumed download. Every case must end with the right bytes: those of the first
- * version when it is still there, those of the second when it was swapped; never a mixture. */
+/* What a server may do to a resumed download. Every case must end with the right bytes: those of
+ * the first version when it is still there, those of the second when it was swapped; never a
+ * mixture. */
 enum resume_case {
-    RESUME_HONEST, RESUME_IGNORES_RANGE, RESUME_WRONG_START, RESUME_NO_RANGE_HEADER, RESUME_OTHER_TOTAL,
-    RESUME_MULTIPART, RESUME_GZIP, RESUME_416, RESUME_SWAPPED, RESUME_SWAPPED_QUIETLY, RESUME_WEAK,
-    RESUME_NO_VALIDATOR, RESUME_DATE_ONLY, RESUME_CASES
+    RESUME_HONEST,
+    RESUME_IGNORES_RANGE,
+    RESUME_WRONG_START,
+    RESUME_NO_RANGE_HEADER,
+    RESUME_OTHER_TOTAL,
+    RESUME_MULTIPART,
+    RESUME_GZIP,
+    RESUME_416,
+    RESUME_SWAPPED,
+    RESUME_SWAPPED_QUIETLY,
+    RESUME_WEAK,
+    RESUME_NO_VALIDATOR,
+    RESUME_DATE_ONLY,
+    RESUME_CASES
 };
 static enum resume_case resume_case;
 
-static void resume_script(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
+static void resume_script(struct fake *fake, const struct fake_request *request,
+                          struct fake_reply *reply)
 {
     struct fake_request changed = *request;
     if (resume_case == RESUME_WEAK)
@@ -389,7 +407,8 @@ static void resume_script(struct fake *fake, const struct fake_request *request,
         fake->etag = NULL;
     if (resume_case == RESUME_DATE_ONLY)
         fake->last_modified = "Mon, 02 Jan 2023 03:04:05 GMT";
-    if (request->number > 1 && (resume_case == RESUME_SWAPPED || resume_case == RESUME_SWAPPED_QUIETLY)) {
+    if (request->number > 1 &&
+        (resume_case == RESUME_SWAPPED || resume_case == RESUME_SWAPPED_QUIETLY)) {
         fake->content = other_content;
         fake->etag = "\"v2\"";
     }
@@ -468,10 +487,12 @@ static void resumes_never_splice(void **state)
     }
 }
 
-/* A signed address that has run out is asked for anew, once; the token stays with its own origin. */
+/* A signed address that has run out is asked for anew, once; the token stays with its own origin.
+ * */
 static int denials;
 
-static void signed_script(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
+static void signed_script(struct fake *fake, const struct fake_request *request,
+                          struct fake_reply *reply)
 {
     if (strstr(request->url, "hub.example") != NULL) {
         set_status(reply, 302);
@@ -581,8 +602,8 @@ static void disk_full(void **state)
                 assert_int_equal(bench_hidden(bench.folder), 0);
             job = bench_submit(&bench, NULL);
             assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
-            assert_true(
-                bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
+            assert_true(bench_equals(bench_path(&bench, "model.safetensors"), bench.content,
+                                     CONTENT_BYTES));
             mmgr_download_unref(job);
             bench_close(&bench);
         }
@@ -611,7 +632,8 @@ static void no_room(void **state)
 }
 
 /* PRESERVE_PARTIAL keeps the bytes of a failure, and the next job goes on from there. */
-static void cut_for_good(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
+static void cut_for_good(struct fake *fake, const struct fake_request *request,
+                         struct fake_reply *reply)
 {
     fake_serve(fake, request, reply);
     reply->cut = request->number == 1 ? 20000 : 0;
@@ -634,7 +656,8 @@ static void preserved_bytes(void **state)
     job = bench_submit(&bench, &o);
     assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
     assert_string_equal(bench.fake.log[before].range, "bytes=20000-");
-    assert_true(bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
+    assert_true(
+        bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
     assert_int_equal(bench_hidden(bench.folder), 0);
     mmgr_download_unref(job);
     bench_close(&bench);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A download that is killed at each step that changes the disk, and then goes on in a new process. */
+/* A download that is killed at each step that changes the disk, and then goes on in a new process.
+ * */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ struct plan {
     mmgr_parts *list;
 };
 
-/* In a process of its own: download, die at the given step. Returns the exit status, or -1 when killed. */
+/* In a process of its own: download, die at the given step. Returns the exit status, or -1 when
+ * killed. */
 static int download_in_child(const struct plan *plan, int at)
 {
     pid_t child = fork();
@@ -54,7 +56,8 @@ static int download_in_child(const struct plan *plan, int at)
             o.source = URL;
             o.sha256 = plan->sha256;
         }
-        if (mmgr_queue_submit(queue, &o, &job) != MMGR_OK || mmgr_queue_wait(queue, 1, -1) != MMGR_OK)
+        if (mmgr_queue_submit(queue, &o, &job) != MMGR_OK ||
+            mmgr_queue_wait(queue, 1, -1) != MMGR_OK)
             _exit(3);
         int done = mmgr_download_status(job) == MMGR_DOWNLOAD_COMPLETED;
         if (!done)
@@ -156,9 +159,10 @@ static long journal_offset(const char *path)
     return strtol(at + 10, NULL, 10);
 }
 
-/* The control: were the journal to claim bytes that never reached the disk, this would show. A kill leaves a
- * journal; the last bytes that it claims are wiped. Without a promised hash the download must then go wrong
- * (so the comparison above can fail), with one it must notice and fetch the file again. */
+/* The control: were the journal to claim bytes that never reached the disk, this would show. A
+ * kill leaves a journal; the last bytes that it claims are wiped. Without a promised hash the
+ * download must then go wrong (so the comparison above can fail), with one it must notice and
+ * fetch the file again. */
 static void planted_lie(void **state)
 {
     (void)state;
@@ -210,7 +214,10 @@ static void short_part(void **state)
     assert_int_equal(truncate(part, journal_offset(journal) - 1), 0);
     assert_int_equal(download_in_child(&plan, 0), 0);
     assert_true(bench_equals(path, bench.content, CONTENT_BYTES));
-    static const char *const broken[] = {"", "{", "[]", "{\"version\":2,\"offset\":\"9\"}",
+    static const char *const broken[] = {"",
+                                         "{",
+                                         "[]",
+                                         "{\"version\":2,\"offset\":\"9\"}",
                                          "{\"version\":1,\"source\":\"x\",\"offset\":\"-9\"}",
                                          "{\"version\":1,\"source\":\"x\",\"offset\":9}"};
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {

@@ -10,8 +10,9 @@
 
 #define FILES 6
 
-static const char *const paths[FILES] = {"model_index.json", "unet/config.json", "unet/a.safetensors",
-                                         "vae/deep/er/b.safetensors", "text/c.bin", "d.bin"};
+static const char *const paths[FILES] = {"model_index.json",   "unet/config.json",
+                                         "unet/a.safetensors", "vae/deep/er/b.safetensors",
+                                         "text/c.bin",         "d.bin"};
 
 /* Each file has bytes of its own: the common content from another offset. */
 static size_t size_of(int index)
@@ -26,13 +27,13 @@ static const unsigned char *bytes_of(const struct bench *bench, int index)
 
 static int broken_file = -1;
 
-static void file_script(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
+static void file_script(struct fake *fake, const struct fake_request *request,
+                        struct fake_reply *reply)
 {
     const char *number = strrchr(request->url, '/') + 1;
     int index = number[0] - '0';
-    struct fake one = *fake;
-    one.content = fake->content + 100 * index;
-    one.size = size_of(index);
+    struct fake one = {
+        .content = fake->content + 100 * index, .size = size_of(index), .etag = fake->etag};
     fake_serve(&one, request, reply);
     if (index == broken_file) {
         reply->status = 404;
@@ -126,11 +127,13 @@ static void many_files(void **state)
 static void bad_parts(void **state)
 {
     (void)state;
-    static const char *const unsafe[] = {"../x", "/etc/x", "a/../../b", "a\\b", "", ".", "a//b", "a/"};
+    static const char *const unsafe[] = {"../x", "/etc/x", "a/../../b", "a\\b",
+                                         "",     ".",      "a//b",      "a/"};
     mmgr_parts *parts = NULL;
     assert_int_equal(mmgr_parts_new(&parts), MMGR_OK);
     for (size_t i = 0; i < sizeof unsafe / sizeof unsafe[0]; i++)
-        assert_int_equal(mmgr_parts_add(parts, URL, unsafe[i], 1, NULL, NULL), MMGR_ERR_UNSAFE_PATH);
+        assert_int_equal(mmgr_parts_add(parts, URL, unsafe[i], 1, NULL, NULL),
+                         MMGR_ERR_UNSAFE_PATH);
     assert_int_equal(mmgr_parts_add(parts, URL, "a/b", 1, NULL, NULL), MMGR_OK);
     assert_int_equal(mmgr_parts_add(parts, URL, "a/b", 1, NULL, NULL), MMGR_ERR_ARGUMENT);
     assert_int_equal(mmgr_parts_add(parts, URL, "a", 1, NULL, NULL), MMGR_ERR_ARGUMENT);
@@ -142,7 +145,8 @@ static void bad_parts(void **state)
     mmgr_parts_free(NULL);
 }
 
-/* One part fails: the job fails once, and with PRESERVE_PARTIAL a second job fetches only what is missing. */
+/* One part fails: the job fails once, and with PRESERVE_PARTIAL a second job fetches only what is
+ * missing. */
 static void failing_part(void **state)
 {
     (void)state;
@@ -165,8 +169,8 @@ static void failing_part(void **state)
     assert_int_equal(bench.fake.requests, 4);
     bench_close_queue(&bench);
     assert_int_equal(recorder.terminal, 1);
-    struct mmgr_queue_options q = {
-        sizeof q, .transport = &bench.fake.ops, .transport_self = &bench.fake};
+    struct mmgr_queue_options q = {sizeof q, .transport = &bench.fake.ops,
+                                   .transport_self = &bench.fake};
     assert_int_equal(mmgr_queue_open(&q, &bench.queue), MMGR_OK);
     broken_file = -1;
     o.handler = NULL;
@@ -283,7 +287,8 @@ static void local_sources(void **state)
         mmgr_download *job = bench_submit(&bench, &o);
         assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
         assert_true(bench_equals(bench_path(&bench, "target/one.bin"), bench.content, 10000));
-        assert_true(bench_equals(bench_path(&bench, "target/sub/two.bin"), bench.content + 1, 40000));
+        assert_true(
+            bench_equals(bench_path(&bench, "target/sub/two.bin"), bench.content + 1, 40000));
         assert_true(bench_equals(bench_path(&bench, "target/sub/empty"), "", 0));
         assert_int_equal(bench_hidden(bench_path(&bench, "target")), 0);
         assert_int_equal(bench_hidden(bench_path(&bench, "target/sub")), 0);
@@ -326,8 +331,8 @@ static void local_hash_mismatch(void **state)
     }
 }
 
-/* A link to a file is copied as the file; a link to a folder is refused; into an existing folder the copy
- * goes under its own name. */
+/* A link to a file is copied as the file; a link to a folder is refused; into an existing folder
+ * the copy goes under its own name. */
 static void local_links(void **state)
 {
     (void)state;
@@ -354,14 +359,10 @@ static void local_links(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_files),
-        cmocka_unit_test(bad_parts),
-        cmocka_unit_test(failing_part),
-        cmocka_unit_test(changed_after_note),
-        cmocka_unit_test(links_in_destination),
-        cmocka_unit_test(pause_many),
-        cmocka_unit_test(local_sources),
-        cmocka_unit_test(local_hash_mismatch),
+        cmocka_unit_test(many_files),           cmocka_unit_test(bad_parts),
+        cmocka_unit_test(failing_part),         cmocka_unit_test(changed_after_note),
+        cmocka_unit_test(links_in_destination), cmocka_unit_test(pause_many),
+        cmocka_unit_test(local_sources),        cmocka_unit_test(local_hash_mismatch),
         cmocka_unit_test(local_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,8 @@ static void plain_download(void **state)
     mmgr_download *job = bench_submit(&bench, &o);
     assert_int_equal(mmgr_download_id(job), 1);
     assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
-    assert_true(bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
+    assert_true(
+        bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
     assert_int_equal(bench_hidden(bench.folder), 0);
     assert_text(job, MMGR_DOWNLOAD_TEXT_SHA256, bench.sha256);
     assert_string_equal(mmgr_download_part_sha256(job, 0), bench.sha256);
@@ -72,7 +73,8 @@ static void with_disposition(struct fake *fake, const struct fake_request *reque
     fake_header(reply, "Content-Disposition: %s", (const char *)fake->user);
 }
 
-/* Into a folder: the name comes from the option, the answer, or the URL, and stays inside the folder. */
+/* Into a folder: the name comes from the option, the answer, or the URL, and stays inside the
+ * folder. */
 static void names(void **state)
 {
     (void)state;
@@ -116,7 +118,8 @@ static void refused_submissions(void **state)
         {{.destination = "/tmp/x"}, MMGR_ERR_ARGUMENT},
         {{.source = "ftp://a.example/x", .destination = "/tmp/x"}, MMGR_ERR_UNSUPPORTED_SOURCE},
         {{.source = "http://", .destination = "/tmp/x"}, MMGR_ERR_UNSUPPORTED_SOURCE},
-        {{.source = "http://u:p@a.example/x", .destination = "/tmp/x"}, MMGR_ERR_UNSUPPORTED_SOURCE},
+        {{.source = "http://u:p@a.example/x", .destination = "/tmp/x"},
+         MMGR_ERR_UNSUPPORTED_SOURCE},
         {{.source = "/nowhere/at/all", .destination = "/tmp/x"}, MMGR_ERR_PATH_NOT_FOUND},
         {{.source = URL, .destination = "/tmp", .filename = "../x"}, MMGR_ERR_UNSAFE_PATH},
         {{.source = URL, .destination = "/tmp", .filename = "a/b"}, MMGR_ERR_UNSAFE_PATH},
@@ -163,7 +166,8 @@ static enum mmgr_result give(mmgr_queue *queue, uint64_t id, enum command comman
     }
 }
 
-static void always_404(struct fake *fake, const struct fake_request *request, struct fake_reply *reply)
+static void always_404(struct fake *fake, const struct fake_request *request,
+                       struct fake_reply *reply)
 {
     (void)fake;
     (void)request;
@@ -176,8 +180,10 @@ static void wait_for(mmgr_download *job, enum mmgr_download_status status)
         usleep(1000);
 }
 
-/* Bring a job into a state. The first job of the bench blocks the only slot where that is needed. */
-static mmgr_download *job_in(struct bench *bench, enum mmgr_download_status status, mmgr_download **blocker)
+/* Bring a job into a state. The first job of the bench blocks the only slot where that is needed.
+ * */
+static mmgr_download *job_in(struct bench *bench, enum mmgr_download_status status,
+                             mmgr_download **blocker)
 {
     struct mmgr_download_options o = {.destination = bench_path(bench, "subject")};
     *blocker = NULL;
@@ -217,14 +223,14 @@ static void commands_in_states(void **state)
     (void)state;
     /* What the job becomes in the end once the gate is open; -1: the command is refused. */
     static const int want[MMGR_DOWNLOAD_CANCELLED + 1][COMMANDS] = {
-        [MMGR_DOWNLOAD_IDLE] = {MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_IDLE, MMGR_DOWNLOAD_CANCELLED,
-                                MMGR_DOWNLOAD_IDLE},
+        [MMGR_DOWNLOAD_IDLE] = {MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_IDLE,
+                                MMGR_DOWNLOAD_CANCELLED, MMGR_DOWNLOAD_IDLE},
         [MMGR_DOWNLOAD_ENQUEUED] = {MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_PAUSED,
                                     MMGR_DOWNLOAD_CANCELLED, MMGR_DOWNLOAD_COMPLETED},
         [MMGR_DOWNLOAD_RUNNING] = {MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_PAUSED,
                                    MMGR_DOWNLOAD_CANCELLED, MMGR_DOWNLOAD_COMPLETED},
-        [MMGR_DOWNLOAD_PAUSED] = {MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_PAUSED, MMGR_DOWNLOAD_CANCELLED,
-                                  MMGR_DOWNLOAD_PAUSED},
+        [MMGR_DOWNLOAD_PAUSED] = {MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_PAUSED,
+                                  MMGR_DOWNLOAD_CANCELLED, MMGR_DOWNLOAD_PAUSED},
         [MMGR_DOWNLOAD_COMPLETED] = {-1, -1, -1, -1},
         [MMGR_DOWNLOAD_ERROR] = {-1, -1, -1, -1},
         [MMGR_DOWNLOAD_CANCELLED] = {-1, -1, -1, -1},
@@ -240,7 +246,8 @@ static void commands_in_states(void **state)
             enum mmgr_result rc = give(bench.queue, id, (enum command)command);
             int end = want[status][command];
             assert_int_equal(rc, end < 0 ? MMGR_ERR_STATE : MMGR_OK);
-            if (end >= 0 && status == MMGR_DOWNLOAD_RUNNING && command != START && command != PRIORITY)
+            if (end >= 0 && status == MMGR_DOWNLOAD_RUNNING && command != START &&
+                command != PRIORITY)
                 wait_for(job, (enum mmgr_download_status)end);
             fake_open_gate(&bench.fake);
             if (end < 0)
@@ -252,7 +259,8 @@ static void commands_in_states(void **state)
                 assert_int_equal(mmgr_download_number(job, MMGR_DOWNLOAD_NUMBER_PRIORITY),
                                  status >= MMGR_DOWNLOAD_COMPLETED ? 10 : 3);
             if (end == MMGR_DOWNLOAD_COMPLETED)
-                assert_true(bench_equals(bench_path(&bench, "subject"), bench.content, CONTENT_BYTES));
+                assert_true(
+                    bench_equals(bench_path(&bench, "subject"), bench.content, CONTENT_BYTES));
             if (end == MMGR_DOWNLOAD_CANCELLED || end == MMGR_DOWNLOAD_ERROR) {
                 assert_int_equal(bench_hidden(bench.folder), 0);
                 assert_false(bench_exists(bench_path(&bench, "subject")));
@@ -307,7 +315,8 @@ static void pause_and_resume(void **state)
     }
     fake_open_gate(&bench.fake);
     assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
-    assert_true(bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
+    assert_true(
+        bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
     assert_int_equal(bench.fake.requests, 4);
     assert_string_equal(bench.fake.log[1].range, "bytes=9000-");
     assert_string_equal(bench.fake.log[1].if_range, "\"v1\"");
@@ -343,7 +352,8 @@ static void commands_inside_handlers(void **state)
 {
     (void)state;
     static const enum mmgr_download_status want[COMMANDS] = {
-        MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_PAUSED, MMGR_DOWNLOAD_CANCELLED, MMGR_DOWNLOAD_COMPLETED};
+        MMGR_DOWNLOAD_COMPLETED, MMGR_DOWNLOAD_PAUSED, MMGR_DOWNLOAD_CANCELLED,
+        MMGR_DOWNLOAD_COMPLETED};
     for (int command = 0; command < COMMANDS; command++) {
         struct bench bench;
         struct recorder recorder;
@@ -389,8 +399,9 @@ static void decisions(void **state)
         bench.fake.hold_at = 5000;
         recorder.decide = cases[i].decision;
         recorder.decide_on = MMGR_EVENT_DOWNLOAD_RUNNING;
-        assert_int_equal(mmgr_queue_add_handler(bench.queue, recorder_handler, &recorder, recorder_freed),
-                         MMGR_OK);
+        assert_int_equal(
+            mmgr_queue_add_handler(bench.queue, recorder_handler, &recorder, recorder_freed),
+            MMGR_OK);
         mmgr_download *job = bench_submit(&bench, NULL);
         wait_for(job, cases[i].want);
         if (cases[i].want == MMGR_DOWNLOAD_ERROR)
@@ -427,7 +438,8 @@ static void priorities(void **state)
     assert_int_equal(mmgr_queue_join(bench.queue, -1), MMGR_OK);
     static const int want[8] = {1, 2, 8, 5, 4, 6, 7, 3};
     for (int i = 2; i < 8; i++)
-        assert_int_equal(mmgr_download_number(jobs[want[i] - 1], MMGR_DOWNLOAD_NUMBER_SEQUENCE), i + 1);
+        assert_int_equal(mmgr_download_number(jobs[want[i] - 1], MMGR_DOWNLOAD_NUMBER_SEQUENCE),
+                         i + 1);
     assert_int_equal(bench.fake.most_running, 2);
     assert_int_equal(mmgr_queue_prune(bench.queue), MMGR_OK);
     assert_int_equal(mmgr_queue_pause(bench.queue, 1), MMGR_ERR_UNKNOWN_JOB);
@@ -492,14 +504,15 @@ static void close_keeps_bytes(void **state)
     mmgr_download_unref(job);
     assert_int_equal(bench_hidden(bench.folder), 2);
     fake_open_gate(&bench.fake);
-    struct mmgr_queue_options q = {
-        sizeof q, .transport = &bench.fake.ops, .transport_self = &bench.fake};
+    struct mmgr_queue_options q = {sizeof q, .transport = &bench.fake.ops,
+                                   .transport_self = &bench.fake};
     assert_int_equal(mmgr_queue_open(&q, &bench.queue), MMGR_OK);
     job = bench_submit(&bench, NULL);
     assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
     assert_int_equal(mmgr_download_number(job, MMGR_DOWNLOAD_NUMBER_RESUMED_FROM), 20000);
     assert_string_equal(bench.fake.log[1].range, "bytes=20000-");
-    assert_true(bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
+    assert_true(
+        bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
     assert_int_equal(bench_hidden(bench.folder), 0);
     mmgr_download_unref(job);
     bench_close(&bench);
@@ -549,7 +562,8 @@ static void same_target_twice(void **state)
     bench_expect_error(&bench, second, MMGR_ERR_BUSY, "another download");
     fake_open_gate(&bench.fake);
     assert_int_equal(bench_end(&bench, first), MMGR_DOWNLOAD_COMPLETED);
-    assert_true(bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
+    assert_true(
+        bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
     mmgr_download_unref(first);
     mmgr_download_unref(second);
     bench_close(&bench);

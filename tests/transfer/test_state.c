@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state table: every cell against a second statement of it, and the rules that hold for all of it. */
+/* The state table: every cell against a second statement of it, and the rules that hold for all of
+ * it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +11,8 @@
 
 #include "transfer/state.h"
 
-/* One line a state, one word an input: START PAUSE CANCEL FAIL PICK DONE STOPPED. A word is the next state
- * and, after a dot, the action; "-" refuses. */
+/* One line a state, one word an input: START PAUSE CANCEL FAIL PICK DONE STOPPED. A word is the
+ * next state and, after a dot, the action; "-" refuses. */
 static const char *const golden[MMGR__JOB_STATES] = {
     [MMGR__JOB_IDLE] = "enqueued.enqueue idle cancelled.cancelled - - - -",
     [MMGR__JOB_ENQUEUED] = "enqueued paused.paused cancelling.wind failing.wind running.begin - -",
@@ -29,10 +30,10 @@ static const char *const golden[MMGR__JOB_STATES] = {
     [MMGR__JOB_CANCELLED] = "- - - - - - -",
 };
 static const char *const states[MMGR__JOB_STATES] = {
-    "idle", "enqueued", "running", "pausing", "restarting", "cancelling",
-    "failing", "paused", "completed", "error", "cancelled"};
-static const char *const actions[] = {"", "-", "enqueue", "begin", "wind", "paused",
-                                      "completed", "error", "cancelled"};
+    "idle",    "enqueued", "running",   "pausing", "restarting", "cancelling",
+    "failing", "paused",   "completed", "error",   "cancelled"};
+static const char *const actions[] = {"",       "-",         "enqueue", "begin",    "wind",
+                                      "paused", "completed", "error",   "cancelled"};
 
 static void every_cell(void **unused)
 {
@@ -90,11 +91,11 @@ static void shown_states(void **unused)
 {
     (void)unused;
     static const char *const shown[MMGR__JOB_STATES] = {
-        "idle", "enqueued", "running", "running", "running", "running",
-        "running", "paused", "completed", "error", "cancelled"};
+        "idle",    "enqueued", "running",   "running", "running",  "running",
+        "running", "paused",   "completed", "error",   "cancelled"};
     for (int s = 0; s < MMGR__JOB_STATES; s++)
-        assert_string_equal(
-            mmgr_download_status_name(mmgr__job_status_of((enum mmgr__job_state)s)), shown[s]);
+        assert_string_equal(mmgr_download_status_name(mmgr__job_status_of((enum mmgr__job_state)s)),
+                            shown[s]);
     assert_null(mmgr_download_status_name((enum mmgr_download_status)7));
 }
 
