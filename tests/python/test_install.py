@@ -40,7 +40,7 @@ def staging(manager):
 
 @pytest.mark.parametrize("variant", ["default", "fp16"])
 def test_every_tensor_of_an_installed_pipeline_is_what_safetensors_reads(
-        manager, hub, pipeline, variant):
+        hub, manager, pipeline, variant):
     record = manager.install_and_wait("acme/tiny-sd", variant=variant)
     assert (record.base, record.type, record.format) == ("sd-1", "main", "diffusers")
     suffix = ".fp16" if variant == "fp16" else ""
@@ -131,7 +131,23 @@ def test_failures_are_exceptions_by_kind(hub, manager, source, error, status):
     assert caught.value.message
     if status:
         assert caught.value.http_status == status
-    assert len(manager.store) == 0 and staging(manager) == []
+    assert len(manager.store) == 0
+    for job in manager.installer.jobs():
+        with pytest.raises(modelmgr.StateError):
+            job.resume()
+
+
+def test_what_a_failed_install_leaves_is_resumable_or_gone(hub, tmp_path):
+    with modelmgr.Manager(tmp_path / "root") as manager:
+        with pytest.raises(modelmgr.GatedError):
+            manager.install_and_wait("acme/gated", timeout=60)
+        left = staging(manager)
+    with modelmgr.Manager(tmp_path / "root") as manager:
+        assert [job.status for job in manager.installer.jobs()] == ["paused"] * bool(left)
+        for job in manager.installer.jobs():
+            job.cancel()
+            assert job.status == "cancelled"
+        assert staging(manager) == []
 
 
 @pytest.mark.parametrize("source, error", [
@@ -147,7 +163,7 @@ def test_nonsense_is_refused_at_once(manager, source, error):
 
 
 def test_a_wrong_hash_installs_nothing(hub, manager):
-    hub.faults.install([{"kind": "flip", "match": "unet", "host": "cdn", "offset": 5000, "bit": 0}])
+    hub.faults.install([{"kind": "flip", "host": "cdn", "offset": 5000, "bit": 0}])
     with pytest.raises(modelmgr.HashMismatchError):
         manager.install_and_wait("acme/tiny-sd:fp16", timeout=120)
     assert len(manager.store) == 0
