@@ -18,6 +18,9 @@ const char *mmgr__config_hf_endpoint(const mmgr_config *config);
 const char *mmgr__config_hf_token(const mmgr_config *config);
 /* Where that token comes from, for messages: "the environment variable HF_TOKEN", "the file …". */
 const char *mmgr__config_hf_token_source(const mmgr_config *config);
+/* The hub refused that token: it is not used any more while this config lives, so that public repositories
+ * go on working. Safe from any thread, also when the config is read-only. */
+void mmgr__config_refuse_hf_token(const mmgr_config *config);
 /* Path of the record store that the config asks for, owned; NULL = no memory. */
 char *mmgr__config_store_path(const mmgr_config *config);
 

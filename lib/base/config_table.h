@@ -67,6 +67,7 @@ struct mmgr_config {
     size_t token_count, token_capacity;
     struct mmgr__url hf_url, civitai_url;     /* the endpoints in force */
     char *hf_token, *hf_token_source, *civitai_token;
+    atomic_int hf_token_refused;
 };
 
 /* Tokens. Sets a binding of one origin; token NULL removes it. ARGUMENT names the prefix. */

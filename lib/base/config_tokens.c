@@ -164,7 +164,7 @@ const char *mmgr__config_token(const mmgr_config *config, const char *scheme, co
     }
     if (best)
         return best->token;
-    if (config->hf_token && same_place(&config->hf_url, scheme, host, port, path))
+    if (mmgr__config_hf_token(config) && same_place(&config->hf_url, scheme, host, port, path))
         return config->hf_token;
     if (config->civitai_token && same_place(&config->civitai_url, scheme, host, port, path))
         return config->civitai_token;
@@ -289,7 +289,12 @@ enum mmgr_result mmgr__config_read_hub_tokens(mmgr_config *config)
 
 const char *mmgr__config_hf_token(const mmgr_config *config)
 {
-    return config->hf_token;
+    return atomic_load(&config->hf_token_refused) ? NULL : config->hf_token;
+}
+
+void mmgr__config_refuse_hf_token(const mmgr_config *config)
+{
+    atomic_store(&((mmgr_config *)config)->hf_token_refused, 1);
 }
 
 const char *mmgr__config_hf_token_source(const mmgr_config *config)
