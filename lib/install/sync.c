@@ -21,11 +21,13 @@ static int belongs(const struct mmgr__strings *locations, const char *path)
 {
     char *copy = mmgr__strdup(path);
     int found = 0;
-    for (char *cut = copy; copy && !found && cut; cut = strrchr(copy, '/')) {
-        if (cut != copy)
-            *cut = '\0';
+    while (copy && !found) {
+        char *cut = strrchr(copy, '/');
         found = bsearch(&(char *){copy}, locations->items, locations->count, sizeof(char *),
                         compare) != NULL;
+        if (!cut || cut == copy)
+            break;
+        *cut = '\0';
     }
     mmgr__free(copy);
     return found;
