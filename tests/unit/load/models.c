@@ -111,6 +111,24 @@ mmgr_record *models_record(const char *key, const char *type, const char *format
     return record;
 }
 
+int sweep_allocations(enum mmgr_result (*run)(void *user), void *user, int *rounds)
+{
+    uint64_t live = mmgr__alloc_live();
+    enum mmgr_result result;
+    int faults = 0, reached;
+    *rounds = 0;
+    do {
+        uint64_t before = mmgr__alloc_count();
+        ++*rounds;
+        mmgr__alloc_fail_at((uint64_t)*rounds, *rounds % 2);
+        result = run(user);
+        reached = mmgr__alloc_count() - before >= (uint64_t)*rounds;
+        mmgr__alloc_fail_at(0, 0);
+        faults += (result != MMGR_OK && result != MMGR_ERR_NO_MEMORY) || mmgr__alloc_live() != live;
+    } while (reached); /* a failure may be tolerated; this one was not even met */
+    return faults + (result != MMGR_OK);
+}
+
 static void check(enum mmgr_result result)
 {
     if (result != MMGR_OK)

@@ -29,6 +29,11 @@ mmgr_record *models_record(
     const char *key, const char *type, const char *format, const char *path,
     const char *more); /* more: further members, such as ",\"hash\":\"x:1\"" */
 
+/* Run something again and again, with its first, second, … allocation failing (and every other
+ * time all after it), until it makes fewer. It must return OK or NO_MEMORY and leave no memory in
+ * use; returns how often it did not. */
+int sweep_allocations(enum mmgr_result (*run)(void *user), void *user, int *rounds);
+
 struct service_setup {
     const char *device;        /* NULL: "cpu" */
     int64_t max_ram, max_vram; /* 0 = no bound, here */

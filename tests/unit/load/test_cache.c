@@ -195,32 +195,24 @@ static void test_failed_load(void **state)
     close_all();
 }
 
+static enum mmgr_result load_once(void *user)
+{
+    mmgr_loaded *loaded = NULL;
+    enum mmgr_result result = mmgr_load_service_load(fixture.service, records[0], NULL, &loaded);
+    assert_true((result == MMGR_OK) == (loaded != NULL));
+    mmgr_loaded_unref(loaded);
+    assert_int_equal(mmgr_load_service_unload(fixture.service, NULL), MMGR_OK);
+    assert_int_equal(number(MMGR_CACHE_RAM_BYTES), 0);
+    assert_int_equal(number(MMGR_CACHE_MODELS), 0);
+    return result;
+}
+
 static void test_no_memory(void **state)
 {
     struct service_setup setup = {0};
     open_all(&setup);
-    enum mmgr_result result;
-    int rounds = 0, reached;
-    uint64_t before;
-    uint64_t live = mmgr__alloc_live();
-    do {
-        mmgr_loaded *loaded = NULL;
-        rounds++;
-        before = mmgr__alloc_count();
-        mmgr__alloc_fail_at((uint64_t)rounds, rounds % 2);
-        result = mmgr_load_service_load(fixture.service, records[0], NULL, &loaded);
-        reached = mmgr__alloc_count() - before >= (uint64_t)rounds;
-        mmgr__alloc_fail_at(0, 0);
-        if (result != MMGR_OK) {
-            assert_int_equal(result, MMGR_ERR_NO_MEMORY);
-            assert_null(loaded);
-        }
-        mmgr_loaded_unref(loaded);
-        assert_int_equal(mmgr_load_service_unload(fixture.service, NULL), MMGR_OK);
-        assert_int_equal(mmgr__alloc_live(), live);
-        assert_int_equal(number(MMGR_CACHE_RAM_BYTES), 0);
-    } while (reached); /* a failure may be tolerated; this one was not even met */
-    assert_int_equal(result, MMGR_OK);
+    int rounds;
+    assert_int_equal(sweep_allocations(load_once, NULL, &rounds), 0);
     assert_true(rounds > 10);
     close_all();
 }

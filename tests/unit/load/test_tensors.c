@@ -125,6 +125,33 @@ static void test_shards(void **state)
     }
 }
 
+/* The second slab finds no room, or the second copy fails: the first slab goes back too. */
+static void test_upload_failures(void **state)
+{
+    models_file("m/model-00001-of-00002.safetensors", 1, 100);
+    struct model_tensor second = {"v", NULL, NULL, 50};
+    models_safetensors("m/model-00002-of-00002.safetensors", 1, &second, 1);
+    models_text("m/model.safetensors.index.json",
+                "{\"weight_map\":{\"w\":\"model-00001-of-00002.safetensors\","
+                "\"v\":\"model-00002-of-00002.safetensors\"}}");
+    mmgr_tensor_set *set = NULL, *copy = NULL;
+    mmgr_device *device;
+    struct mmgr__fake_numbers numbers;
+    assert_int_equal(mmgr_tensor_set_read(models_path("m"), NULL, NULL, &set), MMGR_OK);
+    assert_int_equal(mmgr_device_open("fake:1000", &device), MMGR_OK);
+    mmgr__fake_fail_at(device, MMGR__FAKE_ALLOCATE, 2);
+    assert_int_equal(mmgr__tensor_set_upload(set, device, &copy), MMGR_ERR_DEVICE_MEMORY);
+    mmgr__fake_fail_at(device, MMGR__FAKE_UPLOAD, 2);
+    assert_int_equal(mmgr__tensor_set_upload(set, device, &copy), MMGR_ERR_PLUGIN);
+    assert_null(copy);
+    mmgr__fake_numbers(device, &numbers);
+    assert_int_equal(numbers.used, 0);
+    assert_int_equal(numbers.allocations, 3);
+    assert_int_equal(numbers.releases, 3);
+    mmgr_tensor_set_unref(set);
+    mmgr_device_unref(device);
+}
+
 static void test_variants(void **state)
 {
     models_file("m/diffusion_pytorch_model.safetensors", 10, 40);
@@ -200,31 +227,55 @@ static void test_large(void **state)
     mmgr_tensor_set_unref(set);
 }
 
-/* Every allocation fails in turn; nothing leaks and the output stays untouched. */
+static enum mmgr_result read_once(void *user)
+{
+    mmgr_tensor_set *set = NULL;
+    enum mmgr_result result = mmgr_tensor_set_read(user, NULL, NULL, &set);
+    assert_true((result == MMGR_OK) == (set != NULL));
+    mmgr_tensor_set_unref(set);
+    return result;
+}
+
 static void test_no_memory(void **state)
 {
     static const struct model_tensor tensors[] = {{"a", "F32", "[4]", 16}, {"b", "U8", "[5]", 5}};
     models_safetensors("m.safetensors", 1, tensors, 2);
-    enum mmgr_result result;
-    int rounds = 0, reached;
-    uint64_t before;
-    do {
-        mmgr_tensor_set *set = NULL;
-        rounds++;
-        before = mmgr__alloc_count();
-        mmgr__alloc_fail_at((uint64_t)rounds, rounds % 2);
-        result = mmgr_tensor_set_read(models_path("m.safetensors"), NULL, NULL, &set);
-        reached = mmgr__alloc_count() - before >= (uint64_t)rounds;
-        mmgr__alloc_fail_at(0, 0);
-        if (result != MMGR_OK) {
-            assert_int_equal(result, MMGR_ERR_NO_MEMORY);
-            assert_null(set);
-        }
-        mmgr_tensor_set_unref(set);
-        assert_int_equal(mmgr__alloc_live(), 0);
-    } while (reached); /* a failure may be tolerated; this one was not even met */
-    assert_int_equal(result, MMGR_OK);
+    int rounds;
+    assert_int_equal(sweep_allocations(read_once, (void *)models_path("m.safetensors"), &rounds),
+                     0);
     assert_true(rounds > 10);
+}
+
+static void *leaked[8];
+static int leaks;
+
+static enum mmgr_result leak_when_second_fails(void *user)
+{
+    void *first = mmgr__alloc(1), *second = mmgr__alloc(1);
+    enum mmgr_result result = first != NULL && second != NULL ? MMGR_OK : MMGR_ERR_NO_MEMORY;
+    if (first != NULL && second == NULL)
+        leaked[leaks++] = first;
+    else
+        mmgr__free(first);
+    mmgr__free(second);
+    return result;
+}
+
+static enum mmgr_result say_wrong_code(void *user)
+{
+    void *memory = mmgr__alloc(1);
+    mmgr__free(memory);
+    return memory != NULL ? MMGR_OK : MMGR_ERR_IO;
+}
+
+/* The sweep itself finds a leak and a wrong code. */
+static void test_sweep_finds_planted_faults(void **state)
+{
+    int rounds;
+    assert_true(sweep_allocations(leak_when_second_fails, NULL, &rounds) > 0);
+    assert_int_equal(leaks, 1);
+    mmgr__free(leaked[0]);
+    assert_int_equal(sweep_allocations(say_wrong_code, NULL, &rounds), 1);
 }
 
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, models_setup, models_teardown)
@@ -232,9 +283,17 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_one_file), WITH_FOLDER(test_misaligned), WITH_FOLDER(test_shards),
-        WITH_FOLDER(test_variants), WITH_FOLDER(test_broken),     WITH_FOLDER(test_changed),
-        WITH_FOLDER(test_spans),    WITH_FOLDER(test_large),      WITH_FOLDER(test_no_memory),
+        WITH_FOLDER(test_one_file),
+        WITH_FOLDER(test_misaligned),
+        WITH_FOLDER(test_shards),
+        WITH_FOLDER(test_upload_failures),
+        WITH_FOLDER(test_variants),
+        WITH_FOLDER(test_broken),
+        WITH_FOLDER(test_changed),
+        WITH_FOLDER(test_spans),
+        WITH_FOLDER(test_large),
+        WITH_FOLDER(test_no_memory),
+        WITH_FOLDER(test_sweep_finds_planted_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
