@@ -59,6 +59,8 @@ enum mmgr_result mmgr__db_incompatible(const char *path, const char *format, ...
 
 static enum mmgr_result code_of(int rc, int os_errno)
 {
+    enum mmgr_result code;
+
     switch (rc & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -72,6 +74,9 @@ static enum mmgr_result code_of(int rc, int os_errno)
     case SQLITE_AUTH:
         return MMGR_ERR_PERMISSION;
     case SQLITE_IOERR:
+        /* An errno may be older than the failure: only those that fit are taken for its cause. */
+        code = mmgr__errno_code(os_errno);
+        return code == MMGR_ERR_NO_SPACE || code == MMGR_ERR_PERMISSION ? code : MMGR_ERR_IO;
     case SQLITE_CANTOPEN:
         return os_errno != 0 ? mmgr__errno_code(os_errno) : MMGR_ERR_IO;
     case SQLITE_NOTADB:
