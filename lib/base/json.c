@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON documents through jansson, with bounds set before a tree is built, and the strict scanner. */
+/* JSON documents through jansson, with bounds set before a tree is built, and the strict
+ * scanner. */
 #include "base/json.h"
 
 #include <string.h>
@@ -8,9 +9,9 @@
 #include "base/error.h"
 #include "base/text.h"
 
-#define DOCUMENT_MAX ((size_t)64 << 20)
+#define DOCUMENT_MAX  ((size_t)64 << 20)
 #define DEFAULT_DEPTH 64
-#define HARD_DEPTH 512
+#define HARD_DEPTH    512
 
 enum state {
     WANT_VALUE,        /* a value must come */
@@ -34,14 +35,16 @@ static int string_byte(unsigned char byte)
     return byte >= 0x80 ? 4 : 0;
 }
 
-/* Marks in the high bit of each byte of a word whether that byte is one of the above. A borrow can set a
- * mark too many above a true one, never one too few below it, so the lowest mark is always right. */
+/* Marks in the high bit of each byte of a word whether that byte is one of the above. A borrow can
+ * set a mark too many above a true one, never one too few below it, so the lowest mark is always
+ * right. */
 static uint64_t special_bytes(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
     uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
 
-    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | (word - ones * 0x20) | word) & high;
+    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | (word - ones * 0x20) | word) &
+           high;
 }
 
 /* First byte from `at` on that is no plain character, or the end. */
@@ -210,7 +213,8 @@ static enum mmgr__jscan_kind read_word(struct mmgr__jscan *scan)
         const char *text;
         size_t length;
         enum mmgr__jscan_kind kind;
-    } words[] = {{"true", 4, MMGR__JSCAN_TRUE}, {"false", 5, MMGR__JSCAN_FALSE},
+    } words[] = {{"true", 4, MMGR__JSCAN_TRUE},
+                 {"false", 5, MMGR__JSCAN_FALSE},
                  {"null", 4, MMGR__JSCAN_NULL}};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -308,7 +312,8 @@ enum mmgr__jscan_kind mmgr__jscan_next(struct mmgr__jscan *scan)
     skip_white(scan);
     if (scan->at >= scan->length) {
         scan->start = scan->end = scan->at;
-        return scan->state == AFTER_ALL ? MMGR__JSCAN_END : broken(scan, scan->at, "the text ends early");
+        return scan->state == AFTER_ALL ? MMGR__JSCAN_END
+                                        : broken(scan, scan->at, "the text ends early");
     }
     char c = scan->text[scan->at];
     switch (scan->state) {
@@ -418,7 +423,8 @@ int64_t mmgr__jscan_unescape(const char *text, size_t length, char *out)
         if (text[at] != '\\' || length - at < 2)
             return -1;
         if (text[at + 1] == 'u') {
-            size_t written = 0, used = decode_unicode(text + at + 2, length - at - 2, out + done, &written);
+            size_t written = 0,
+                   used = decode_unicode(text + at + 2, length - at - 2, out + done, &written);
             if (used == 0)
                 return -1;
             at += 2 + used;
@@ -450,8 +456,8 @@ int mmgr__jscan_u64(const char *text, size_t length, uint64_t *value)
     return 1;
 }
 
-static enum mmgr_result fail_at(enum mmgr_result code, const char *what, const char *text, size_t length,
-                                size_t offset, const char *problem)
+static enum mmgr_result fail_at(enum mmgr_result code, const char *what, const char *text,
+                                size_t length, size_t offset, const char *problem)
 {
     size_t line = 1, column = 1;
 
@@ -468,15 +474,16 @@ static enum mmgr_result fail_at(enum mmgr_result code, const char *what, const c
     return code;
 }
 
-enum mmgr_result mmgr__json_parse(const char *text, size_t length, enum mmgr_result code, const char *what,
-                                  json_t **root)
+enum mmgr_result mmgr__json_parse(const char *text, size_t length, enum mmgr_result code,
+                                  const char *what, json_t **root)
 {
     struct mmgr__jscan scan;
     enum mmgr__jscan_kind kind;
     json_error_t error;
 
     if (length > DOCUMENT_MAX)
-        return mmgr__fail(code, "%s has %zu bytes; at most %zu are read", what, length, DOCUMENT_MAX);
+        return mmgr__fail(code, "%s has %zu bytes; at most %zu are read", what, length,
+                          DOCUMENT_MAX);
     mmgr__jscan_init(&scan, text, length);
     do {
         kind = mmgr__jscan_next(&scan);
@@ -487,7 +494,8 @@ enum mmgr_result mmgr__json_parse(const char *text, size_t length, enum mmgr_res
     if (tree == NULL) {
         if (json_error_code(&error) == json_error_out_of_memory)
             return mmgr__oom();
-        return fail_at(code, what, text, length, error.position < 0 ? 0 : (size_t)error.position, error.text);
+        return fail_at(code, what, text, length, error.position < 0 ? 0 : (size_t)error.position,
+                       error.text);
     }
     *root = tree;
     return MMGR_OK;

@@ -13,11 +13,11 @@
 #include "format/header.h"
 
 struct weight_file {
-    char *path;            /* below the opened folder; the base name when a file was opened */
+    char *path; /* below the opened folder; the base name when a file was opened */
     struct mmgr__header header;
-    uint64_t first;        /* index of its first tensor in the whole list */
+    uint64_t first; /* index of its first tensor in the whole list */
     uint32_t group;
-    struct stat identity;  /* as it was when its header was read */
+    struct stat identity; /* as it was when its header was read */
 };
 struct mmgr_checkpoint {
     mmgr__refs refs;
@@ -60,7 +60,8 @@ void mmgr_checkpoint_unref(mmgr_checkpoint *checkpoint)
         checkpoint_free(checkpoint);
 }
 
-/* --- opening --------------------------------------------------------------------------------------- */
+/* --- opening
+ * --------------------------------------------------------------------------------------- */
 
 static const struct mmgr__tensor *tensor_at(const mmgr_checkpoint *checkpoint, uint64_t index,
                                             uint32_t *file)
@@ -80,8 +81,8 @@ static const struct mmgr__tensor *tensor_at(const mmgr_checkpoint *checkpoint, u
     return &checkpoint->files[low].header.tensors[index - checkpoint->files[low].first];
 }
 
-/* One list and one table of names. In one group (a file, or the shards of one model part) a name stands
- * once; parts of a pipeline may use the same names, and the first is found. */
+/* One list and one table of names. In one group (a file, or the shards of one model part) a name
+ * stands once; parts of a pipeline may use the same names, and the first is found. */
 static enum mmgr_result join(mmgr_checkpoint *checkpoint)
 {
     struct weight_file *files = checkpoint->files;
@@ -110,8 +111,9 @@ static enum mmgr_result join(mmgr_checkpoint *checkpoint)
                 tensor_at(checkpoint, other, &owner);
             if (put < 0 || (put == 0 && files[owner].group == files[f].group)) {
                 char shown[MMGR__DISPLAY_ROOM];
-                result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: tensor \"%s\" is also in %s", files[f].path,
-                                    mmgr__display(name, shown, sizeof(shown)), files[owner].path);
+                result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: tensor \"%s\" is also in %s",
+                                    files[f].path, mmgr__display(name, shown, sizeof(shown)),
+                                    files[owner].path);
                 mmgr__error_set_subject(files[f].path);
             }
         }
@@ -136,7 +138,8 @@ static enum mmgr_result join_metadata(mmgr_checkpoint *checkpoint)
     for (uint32_t f = 0; result == MMGR_OK && f < checkpoint->file_count; f++) {
         const struct mmgr__header *header = &checkpoint->files[f].header;
         for (size_t i = 0; i < header->metadata_count; i++)
-            if (mmgr__names_put(&seen, header->metadata[i].key, strlen(header->metadata[i].key), 0) == 1)
+            if (mmgr__names_put(&seen, header->metadata[i].key, strlen(header->metadata[i].key),
+                                0) == 1)
                 checkpoint->metadata[checkpoint->metadata_count++] = header->metadata[i];
     }
     mmgr__names_free(&seen);
@@ -144,7 +147,8 @@ static enum mmgr_result join_metadata(mmgr_checkpoint *checkpoint)
 }
 
 /* Every tensor that an index promises is in the shard that it names, and is promised once. */
-static enum mmgr_result check_index(const mmgr_checkpoint *checkpoint, const struct mmgr__index *index)
+static enum mmgr_result check_index(const mmgr_checkpoint *checkpoint,
+                                    const struct mmgr__index *index)
 {
     const char *slash = strrchr(index->path, '/');
     size_t inner = slash != NULL ? (size_t)(slash - index->path) + 1 : 0;
@@ -158,7 +162,8 @@ static enum mmgr_result check_index(const mmgr_checkpoint *checkpoint, const str
     if (result == MMGR_OK)
         result = mmgr__names_init(&own, count);
     for (uint32_t f = 0; result == MMGR_OK && f < checkpoint->file_count; f++)
-        for (size_t t = 0; checkpoint->files[f].group == index->group && t < checkpoint->files[f].header.count;
+        for (size_t t = 0;
+             checkpoint->files[f].group == index->group && t < checkpoint->files[f].header.count;
              t++) {
             const char *name = checkpoint->files[f].header.tensors[t].name;
             mmgr__names_put(&own, name, strlen(name), f);
@@ -242,8 +247,8 @@ static enum mmgr_result open_selected(mmgr_checkpoint *checkpoint, struct mmgr__
         if (result == MMGR_OK)
             result = read_file(checkpoint, file, &bytes, mmgr__folder_fd(folder), file->path);
         else if (result == MMGR_ERR_PATH_NOT_FOUND) {
-            result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: shard %s is missing", checkpoint->folder,
-                                file->path);
+            result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: shard %s is missing",
+                                checkpoint->folder, file->path);
             mmgr__error_set_subject(file->path);
         }
     }
@@ -276,7 +281,8 @@ static enum mmgr_result open_in_folder(mmgr_checkpoint *checkpoint, const char *
     return result;
 }
 
-static enum mmgr_result open_checkpoint(mmgr_checkpoint *checkpoint, const struct mmgr_checkpoint_options *options)
+static enum mmgr_result open_checkpoint(mmgr_checkpoint *checkpoint,
+                                        const struct mmgr_checkpoint_options *options)
 {
     struct stat st;
     const char *path = checkpoint->path;
@@ -287,7 +293,8 @@ static enum mmgr_result open_checkpoint(mmgr_checkpoint *checkpoint, const struc
         return mmgr__fail_errno(-error, "open", path);
     if (S_ISDIR(st.st_mode)) {
         checkpoint->folder = mmgr__strdup(path);
-        result = checkpoint->folder == NULL ? mmgr__oom() : open_in_folder(checkpoint, NULL, options);
+        result =
+            checkpoint->folder == NULL ? mmgr__oom() : open_in_folder(checkpoint, NULL, options);
     } else if (options->component != NULL) {
         mmgr__fail(MMGR_ERR_UNKNOWN_SUBMODEL, "%s is a file and has no component \"%s\"", path,
                    options->component);
@@ -295,8 +302,9 @@ static enum mmgr_result open_checkpoint(mmgr_checkpoint *checkpoint, const struc
         return MMGR_ERR_UNKNOWN_SUBMODEL;
     } else if (mmgr__ends_with(path, ".index.json")) {
         checkpoint->folder = mmgr__path_dirname(path);
-        result = checkpoint->folder == NULL ? mmgr__oom()
-                                            : open_in_folder(checkpoint, mmgr__path_basename(path), options);
+        result = checkpoint->folder == NULL
+                     ? mmgr__oom()
+                     : open_in_folder(checkpoint, mmgr__path_basename(path), options);
     } else {
         result = open_single(checkpoint);
         if (result == MMGR_OK)
@@ -305,7 +313,8 @@ static enum mmgr_result open_checkpoint(mmgr_checkpoint *checkpoint, const struc
     return result == MMGR_OK ? join_metadata(checkpoint) : result;
 }
 
-enum mmgr_result mmgr_checkpoint_open(const char *path, const struct mmgr_checkpoint_options *options,
+enum mmgr_result mmgr_checkpoint_open(const char *path,
+                                      const struct mmgr_checkpoint_options *options,
                                       mmgr_checkpoint **checkpoint)
 {
     struct mmgr_checkpoint_options wanted;
@@ -339,7 +348,8 @@ enum mmgr_result mmgr_checkpoint_open(const char *path, const struct mmgr_checkp
     return MMGR_OK;
 }
 
-/* --- reading the view ------------------------------------------------------------------------------ */
+/* --- reading the view
+ * ------------------------------------------------------------------------------ */
 
 const char *mmgr_checkpoint_format(const mmgr_checkpoint *checkpoint)
 {
@@ -383,7 +393,8 @@ uint64_t mmgr_checkpoint_tensor_count(const mmgr_checkpoint *checkpoint)
     return checkpoint->tensor_count;
 }
 
-enum mmgr_result mmgr_checkpoint_find(const mmgr_checkpoint *checkpoint, const char *name, uint64_t *index)
+enum mmgr_result mmgr_checkpoint_find(const mmgr_checkpoint *checkpoint, const char *name,
+                                      uint64_t *index)
 {
     uint32_t found;
 
@@ -429,7 +440,8 @@ const uint64_t *mmgr_checkpoint_tensor_shape(const mmgr_checkpoint *checkpoint, 
     uint32_t file;
     const struct mmgr__tensor *tensor = tensor_at(checkpoint, index, &file);
 
-    return tensor != NULL && tensor->rank > 0 ? checkpoint->files[file].header.dims + tensor->shape : NULL;
+    return tensor != NULL && tensor->rank > 0 ? checkpoint->files[file].header.dims + tensor->shape
+                                              : NULL;
 }
 
 const int64_t *mmgr_checkpoint_tensor_strides(const mmgr_checkpoint *checkpoint, uint64_t index)
@@ -476,7 +488,8 @@ enum mmgr_block_type mmgr_checkpoint_tensor_block(const mmgr_checkpoint *checkpo
     return MMGR_BLOCK_NONE;
 }
 
-/* --- the files behind it --------------------------------------------------------------------------- */
+/* --- the files behind it
+ * --------------------------------------------------------------------------- */
 
 static int same_file(const struct stat *a, const struct stat *b)
 {
@@ -484,7 +497,8 @@ static int same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-enum mmgr_result mmgr__checkpoint_open_file(const mmgr_checkpoint *checkpoint, uint32_t file, int *fd)
+enum mmgr_result mmgr__checkpoint_open_file(const mmgr_checkpoint *checkpoint, uint32_t file,
+                                            int *fd)
 {
     struct stat st;
     int opened;

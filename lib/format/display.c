@@ -5,7 +5,8 @@
 
 #include "format/format.h"
 
-/* Code point of the UTF-8 sequence at text, and its length; the text is valid UTF-8 or cut bytes. */
+/* Code point of the UTF-8 sequence at text, and its length; the text is valid UTF-8 or cut
+ * bytes. */
 static uint32_t decode(const unsigned char *text, size_t left, size_t *length)
 {
     size_t want = text[0] < 0x80 ? 1 : text[0] >= 0xF0 ? 4 : text[0] >= 0xE0 ? 3 : 2;
@@ -24,9 +25,9 @@ static uint32_t decode(const unsigned char *text, size_t left, size_t *length)
 static int hidden(uint32_t point)
 {
     return point < 0x20 || (point >= 0x7F && point <= 0xA0) || point == 0xAD || point == 0x061C ||
-           point == 0x180E || (point >= 0x200B && point <= 0x200F) || (point >= 0x2028 && point <= 0x202E) ||
-           (point >= 0x2060 && point <= 0x206F) || point == 0xFEFF || (point >= 0xFFF0 && point <= 0xFFFB) ||
-           point >= 0xE0000;
+           point == 0x180E || (point >= 0x200B && point <= 0x200F) ||
+           (point >= 0x2028 && point <= 0x202E) || (point >= 0x2060 && point <= 0x206F) ||
+           point == 0xFEFF || (point >= 0xFFF0 && point <= 0xFFFB) || point >= 0xE0000;
 }
 
 char *mmgr__display(const char *text, char *out, size_t room)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading inside a model's folder: every path is opened beneath it, links are not followed, sizes, depths
- * and numbers of entries are bounded, and only regular files are read. */
+/* Reading inside a model's folder: every path is opened beneath it, links are not followed, sizes,
+ * depths and numbers of entries are bounded, and only regular files are read. */
 #include "format/header.h"
 
 #include <dirent.h>
@@ -13,8 +13,8 @@
 #include "base/path.h"
 #include "format/folder.h"
 
-#define CONFIG_MAX ((size_t)4 << 20)
-#define WALK_DEPTH 8
+#define CONFIG_MAX   ((size_t)4 << 20)
+#define WALK_DEPTH   8
 #define WALK_ENTRIES 100000
 
 struct mmgr__folder {
@@ -79,16 +79,16 @@ int mmgr__folder_has(const struct mmgr__folder *folder, const char *path)
 }
 
 /* Name of a file below the folder for messages, and as the subject. */
-static enum mmgr_result fail_below(struct mmgr__folder *folder, enum mmgr_result code, const char *path,
-                                   const char *why)
+static enum mmgr_result fail_below(struct mmgr__folder *folder, enum mmgr_result code,
+                                   const char *path, const char *why)
 {
     mmgr__fail(code, "%s/%s %s", folder->path, path, why);
     mmgr__error_set_subject(path);
     return code;
 }
 
-enum mmgr_result mmgr__folder_read(struct mmgr__folder *folder, const char *path, size_t limit, char **data,
-                                   size_t *length)
+enum mmgr_result mmgr__folder_read(struct mmgr__folder *folder, const char *path, size_t limit,
+                                   char **data, size_t *length)
 {
     struct mmgr__bytes bytes;
     enum mmgr_result result = mmgr__bytes_open_beneath(folder->fd, path, &bytes);
@@ -97,7 +97,8 @@ enum mmgr_result mmgr__folder_read(struct mmgr__folder *folder, const char *path
         return result;
     char *text = NULL;
     if (bytes.size > limit)
-        result = fail_below(folder, MMGR_ERR_INVALID_FILE, path, "is larger than such a file may be");
+        result =
+            fail_below(folder, MMGR_ERR_INVALID_FILE, path, "is larger than such a file may be");
     else if ((text = mmgr__alloc((size_t)bytes.size + 1)) == NULL)
         result = mmgr__oom();
     else
@@ -141,7 +142,8 @@ enum mmgr_result mmgr__folder_config(struct mmgr__folder *folder, const char *pa
     return MMGR_OK;
 }
 
-enum mmgr_result mmgr__folder_text(struct mmgr__folder *folder, const char *path, size_t limit, char **text)
+enum mmgr_result mmgr__folder_text(struct mmgr__folder *folder, const char *path, size_t limit,
+                                   char **text)
 {
     size_t length;
     enum mmgr_result result = mmgr__folder_read(folder, path, limit, text, &length);
@@ -153,7 +155,8 @@ enum mmgr_result mmgr__folder_text(struct mmgr__folder *folder, const char *path
     return result;
 }
 
-/* --- listing ------------------------------------------------------------------------------------- */
+/* --- listing
+ * ------------------------------------------------------------------------------------- */
 
 static int kind_of(int fd, const struct dirent *entry)
 {
@@ -166,8 +169,8 @@ static int kind_of(int fd, const struct dirent *entry)
     return S_ISREG(st.st_mode) ? DT_REG : S_ISDIR(st.st_mode) ? DT_DIR : DT_UNKNOWN;
 }
 
-enum mmgr_result mmgr__folder_list(struct mmgr__folder *folder, const char *path, struct mmgr__strings *files,
-                                   struct mmgr__strings *folders)
+enum mmgr_result mmgr__folder_list(struct mmgr__folder *folder, const char *path,
+                                   struct mmgr__strings *files, struct mmgr__strings *folders)
 {
     const char *below = path[0] == '\0' ? "." : path;
     int fd = path[0] == '\0'
@@ -188,7 +191,8 @@ enum mmgr_result mmgr__folder_list(struct mmgr__folder *folder, const char *path
         if (entry->d_name[0] == '.')
             continue;
         if (++entries > WALK_ENTRIES) {
-            result = fail_below(folder, MMGR_ERR_INVALID_FILE, below, "has too many entries for a model");
+            result = fail_below(folder, MMGR_ERR_INVALID_FILE, below,
+                                "has too many entries for a model");
             break;
         }
         int kind = kind_of(dirfd(stream), entry);
@@ -211,7 +215,8 @@ static enum mmgr_result walk(struct mmgr__folder *folder, const char *path, unsi
     enum mmgr_result result = mmgr__folder_list(folder, path, &files, &folders);
 
     for (size_t i = 0; result == MMGR_OK && i < files.count; i++) {
-        char *joined = path[0] == '\0' ? mmgr__strdup(files.items[i]) : mmgr__path_join(path, files.items[i]);
+        char *joined =
+            path[0] == '\0' ? mmgr__strdup(files.items[i]) : mmgr__path_join(path, files.items[i]);
         if (joined == NULL || !mmgr__strings_add(paths, joined))
             result = mmgr__oom();
         mmgr__free(joined);
@@ -219,8 +224,8 @@ static enum mmgr_result walk(struct mmgr__folder *folder, const char *path, unsi
     if (result == MMGR_OK && paths->count > WALK_ENTRIES)
         result = fail_below(folder, MMGR_ERR_INVALID_FILE, ".", "has too many files for a model");
     for (size_t i = 0; result == MMGR_OK && i < folders.count && depth < WALK_DEPTH; i++) {
-        char *joined =
-            path[0] == '\0' ? mmgr__strdup(folders.items[i]) : mmgr__path_join(path, folders.items[i]);
+        char *joined = path[0] == '\0' ? mmgr__strdup(folders.items[i])
+                                       : mmgr__path_join(path, folders.items[i]);
         result = joined == NULL ? mmgr__oom() : walk(folder, joined, depth + 1, paths);
         mmgr__free(joined);
     }

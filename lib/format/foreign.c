@@ -29,9 +29,15 @@ static const struct magic magics[] = {
 static const struct {
     const char *suffix, *name;
 } suffixes[] = {
-    {".onnx", "ONNX"},       {".onnx_data", "ONNX"}, {".pb", "TensorFlow or ONNX protobuf"},
-    {".msgpack", "Flax msgpack"}, {".ckpt", "pickle"},    {".pt", "pickle"},
-    {".pth", "pickle"},      {".bin", "pickle"},     {".gguf", "GGUF"},
+    {".onnx", "ONNX"},
+    {".onnx_data", "ONNX"},
+    {".pb", "TensorFlow or ONNX protobuf"},
+    {".msgpack", "Flax msgpack"},
+    {".ckpt", "pickle"},
+    {".pt", "pickle"},
+    {".pth", "pickle"},
+    {".bin", "pickle"},
+    {".gguf", "GGUF"},
     {".xml", "OpenVINO"},
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of the format layer: one file's parsed header, the table of names, and the choice of files. */
+/* Inside of the format layer: one file's parsed header, the table of names, and the choice of
+ * files. */
 #ifndef FORMAT_HEADER_H
 #define FORMAT_HEADER_H
 
@@ -45,8 +46,8 @@ struct mmgr__header {
     uint64_t data_offset, file_size;
 };
 
-/* Parse the header of a safetensors file. `shown` is the path for messages. The tensors come out in the
- * order of their data. UNSUPPORTED for a file of another known format. */
+/* Parse the header of a safetensors file. `shown` is the path for messages. The tensors come out in
+ * the order of their data. UNSUPPORTED for a file of another known format. */
 enum mmgr_result mmgr__safetensors_read(struct mmgr__bytes *bytes, const char *shown,
                                         struct mmgr__header *header);
 void mmgr__header_free(struct mmgr__header *header);
@@ -54,7 +55,7 @@ void mmgr__header_free(struct mmgr__header *header);
 /* A weight file to read: its path below the folder, and the index that asked for it. */
 struct mmgr__weight {
     char *path;
-    uint32_t group;  /* files of one group are shards of one model part */
+    uint32_t group; /* files of one group are shards of one model part */
 };
 struct mmgr__mapping {
     const char *tensor, *shard;
@@ -77,17 +78,18 @@ struct mmgr__selection {
 };
 void mmgr__selection_free(struct mmgr__selection *selection);
 /* Which weight files make up the folder, or one component of it. */
-enum mmgr_result mmgr__folder_select(struct mmgr__folder *folder, const char *component, const char *variant,
-                                     struct mmgr__selection *selection);
+enum mmgr_result mmgr__folder_select(struct mmgr__folder *folder, const char *component,
+                                     const char *variant, struct mmgr__selection *selection);
 /* Read a sharded index below the folder and add its shards to the selection. */
 enum mmgr_result mmgr__index_add(struct mmgr__folder *folder, const char *path,
                                  struct mmgr__selection *selection);
 int mmgr__selection_add(struct mmgr__selection *selection, const char *folder, const char *name,
                         uint32_t group); /* 0 = no memory */
 
-/* A regular file below the folder, whole, at most `limit` bytes. A missing one is PATH_NOT_FOUND. */
-enum mmgr_result mmgr__folder_read(struct mmgr__folder *folder, const char *path, size_t limit, char **data,
-                                   size_t *length);
+/* A regular file below the folder, whole, at most `limit` bytes. A missing one is
+ * PATH_NOT_FOUND. */
+enum mmgr_result mmgr__folder_read(struct mmgr__folder *folder, const char *path, size_t limit,
+                                   char **data, size_t *length);
 int mmgr__folder_fd(const struct mmgr__folder *folder);
 
 #endif

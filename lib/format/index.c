@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Sharded indexes: weight_map read by the scanner, because it has as many members as there are tensors. */
+/* Sharded indexes: weight_map read by the scanner, because it has as many members as there are
+ * tensors. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/path.h"
 #include "format/header.h"
 
-#define INDEX_MAX ((size_t)100 << 20)
+#define INDEX_MAX   ((size_t)100 << 20)
 #define MAPPING_MAX 1000000
-#define SHARD_MAX 10000
+#define SHARD_MAX   10000
 
 static enum mmgr_result bad(const struct mmgr__index *index, size_t at, const char *why)
 {
-    mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: not a sound index: offset %zu: %s", index->path, at, why);
+    mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: not a sound index: offset %zu: %s", index->path, at,
+               why);
     mmgr__error_set_subject(index->path);
     mmgr__error_set_offset(at);
     return MMGR_ERR_INVALID_FILE;
@@ -37,7 +39,8 @@ static enum mmgr_result read_map(struct mmgr__index *index, struct mmgr__jscan *
     enum mmgr__jscan_kind kind = mmgr__jscan_next(scan);
 
     if (kind != MMGR__JSCAN_OBJECT)
-        return bad(index, scan->at, kind == MMGR__JSCAN_ERROR ? scan->problem : "weight_map is not an object");
+        return bad(index, scan->at,
+                   kind == MMGR__JSCAN_ERROR ? scan->problem : "weight_map is not an object");
     while ((kind = mmgr__jscan_next(scan)) == MMGR__JSCAN_KEY) {
         const char *tensor = take_text(index, scan), *shard = NULL;
         size_t at = scan->start;
@@ -69,7 +72,8 @@ static enum mmgr_result parse(struct mmgr__index *index, size_t length)
     mmgr__jscan_init(&scan, index->text, length);
     kind = mmgr__jscan_next(&scan);
     if (kind != MMGR__JSCAN_OBJECT)
-        return bad(index, scan.at, kind == MMGR__JSCAN_ERROR ? scan.problem : "it is not an object");
+        return bad(index, scan.at,
+                   kind == MMGR__JSCAN_ERROR ? scan.problem : "it is not an object");
     while ((kind = mmgr__jscan_next(&scan)) == MMGR__JSCAN_KEY) {
         const char *name = take_text(index, &scan);
         if (name == NULL)
@@ -93,7 +97,8 @@ static enum mmgr_result parse(struct mmgr__index *index, size_t length)
 
 /* The shards in the order in which the map names them first, each checked. */
 static enum mmgr_result add_shards(struct mmgr__folder *folder, const char *inner,
-                                   const struct mmgr__index *index, struct mmgr__selection *selection)
+                                   const struct mmgr__index *index,
+                                   struct mmgr__selection *selection)
 {
     struct mmgr__names seen = {0};
     enum mmgr_result result = mmgr__names_init(&seen, 64);

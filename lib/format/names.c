@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of names: open addressing, a seed of its own, and a bound on the length of a search, so that
- * names chosen to collide cost a refusal and not an hour. */
+/* The table of names: open addressing, a seed of its own, and a bound on the length of a search, so
+ * that names chosen to collide cost a refusal and not an hour. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

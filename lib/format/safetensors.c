@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The safetensors header: read in at most two reads, scanned once, checked completely. Names and metadata
- * are decoded in place in the one buffer that holds the header. */
+/* The safetensors header: read in at most two reads, scanned once, checked completely. Names and
+ * metadata are decoded in place in the one buffer that holds the header. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,13 +11,13 @@
 #include "base/checked.h"
 #include "format/header.h"
 
-#define LENGTH_BYTES 8
-#define HEADER_MAX UINT64_C(100000000)
-#define FIRST_READ 65536
-#define TENSOR_MAX 1000000
+#define LENGTH_BYTES   8
+#define HEADER_MAX     UINT64_C(100000000)
+#define FIRST_READ     65536
+#define TENSOR_MAX     1000000
 #define NAME_MAX_BYTES 4096
-#define RANK_MAX 32
-#define DEPTH_MAX 16
+#define RANK_MAX       32
+#define DEPTH_MAX      16
 
 struct reader {
     struct mmgr__bytes *bytes;
@@ -30,7 +30,8 @@ struct reader {
     uint16_t last_dtype;
 };
 
-/* The rule that was broken, with the file and the place in it. `at` counts from the start of the file. */
+/* The rule that was broken, with the file and the place in it. `at` counts from the start of the
+ * file. */
 static enum mmgr_result bad(const struct reader *reader, uint64_t at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static enum mmgr_result bad(const struct reader *reader, uint64_t at, const char *format, ...)
@@ -62,7 +63,8 @@ static enum mmgr_result bad_tensor(const struct reader *reader, size_t at, const
                mmgr__display(reader->name, shown, sizeof(shown)), why);
 }
 
-/* Decode the string just read where it stands and end it with NUL (its closing quote is passed already). */
+/* Decode the string just read where it stands and end it with NUL (its closing quote is passed
+ * already). */
 static enum mmgr_result decode(struct reader *reader, char **text, size_t *length)
 {
     char *start = reader->json + reader->scan.start;
@@ -102,14 +104,15 @@ static enum mmgr_result read_metadata(struct reader *reader)
         if ((result = decode(reader, &key, &length)) != MMGR_OK)
             break;
         if (length > NAME_MAX_BYTES) {
-            result = bad(reader, LENGTH_BYTES + at, "a metadata key is longer than %d bytes", NAME_MAX_BYTES);
+            result = bad(reader, LENGTH_BYTES + at, "a metadata key is longer than %d bytes",
+                         NAME_MAX_BYTES);
             break;
         }
         kind = mmgr__jscan_next(&reader->scan);
         if (kind != MMGR__JSCAN_STRING) {
-            result = kind == MMGR__JSCAN_ERROR
-                         ? bad_json(reader)
-                         : bad(reader, LENGTH_BYTES + reader->scan.start, "a metadata value is not text");
+            result = kind == MMGR__JSCAN_ERROR ? bad_json(reader)
+                                               : bad(reader, LENGTH_BYTES + reader->scan.start,
+                                                     "a metadata value is not text");
             break;
         }
         if ((result = decode(reader, &value, &length)) != MMGR_OK)
@@ -128,7 +131,8 @@ static enum mmgr_result read_metadata(struct reader *reader)
     for (size_t i = 0; result == MMGR_OK && i < out->metadata_count; i++) {
         const char *key = out->metadata[i].key;
         if (mmgr__names_put(&keys, key, strlen(key), 0) != 1)
-            result = bad(reader, LENGTH_BYTES + (size_t)(key - reader->json), "a metadata key stands twice");
+            result = bad(reader, LENGTH_BYTES + (size_t)(key - reader->json),
+                         "a metadata key stands twice");
     }
     mmgr__names_free(&keys);
     return result;
@@ -167,8 +171,8 @@ static enum mmgr_result read_dtype(struct reader *reader, struct mmgr__tensor *t
 }
 
 /* Read an array of at most `most` unsigned numbers. */
-static enum mmgr_result read_numbers(struct reader *reader, const char *what, size_t most, uint64_t *numbers,
-                                     size_t *count)
+static enum mmgr_result read_numbers(struct reader *reader, const char *what, size_t most,
+                                     uint64_t *numbers, size_t *count)
 {
     enum mmgr__jscan_kind kind = mmgr__jscan_next(&reader->scan);
     char why[80];
@@ -190,7 +194,8 @@ static enum mmgr_result read_numbers(struct reader *reader, const char *what, si
         }
         if (kind != MMGR__JSCAN_NUMBER ||
             !mmgr__jscan_u64(reader->json + at, reader->scan.end - at, &numbers[done])) {
-            snprintf(why, sizeof(why), "%s holds something else than a whole number of 0 to 2^64 - 1", what);
+            snprintf(why, sizeof(why),
+                     "%s holds something else than a whole number of 0 to 2^64 - 1", what);
             return bad_tensor(reader, at, why);
         }
         done++;
@@ -257,7 +262,8 @@ static enum mmgr_result read_entry(struct reader *reader, struct mmgr__tensor *t
     return MMGR_OK;
 }
 
-/* Digits at *at, without a leading zero; 0 when there is anything else, then the slow way finds out. */
+/* Digits at *at, without a leading zero; 0 when there is anything else, then the slow way finds
+ * out. */
 static int quick_number(const char **at, const char *end, uint64_t *value)
 {
     const char *from = *at, *to = from;
@@ -282,7 +288,8 @@ static int quick_text(const char **at, const char *end, const char *text, size_t
 }
 #define QUICK(literal) quick_text(&at, end, literal, sizeof(literal) - 1)
 
-/* The entry as every known writer puts it: no white space, dtype, shape, data_offsets. 1 when it was that. */
+/* The entry as every known writer puts it: no white space, dtype, shape, data_offsets. 1 when it
+ * was that. */
 static int quick_entry(struct reader *reader, struct mmgr__tensor *tensor)
 {
     const char *at = reader->json + reader->scan.at, *end = reader->json + reader->scan.length;
@@ -351,7 +358,8 @@ static enum mmgr_result read_tensor(struct reader *reader, char *name, size_t le
 
     reader->name = name;
     if (length > NAME_MAX_BYTES)
-        return bad(reader, LENGTH_BYTES + at, "a tensor name is longer than %d bytes", NAME_MAX_BYTES);
+        return bad(reader, LENGTH_BYTES + at, "a tensor name is longer than %d bytes",
+                   NAME_MAX_BYTES);
     if (out->count == TENSOR_MAX)
         return bad(reader, LENGTH_BYTES + at, "more than %d tensors", TENSOR_MAX);
     if (!quick_entry(reader, &tensor)) {
@@ -397,7 +405,8 @@ static enum mmgr_result scan_entries(struct reader *reader)
         return bad_json(reader);
     for (size_t at = reader->scan.at; at < reader->scan.length; at++)
         if (reader->json[at] != ' ')
-            return bad(reader, LENGTH_BYTES + at, "the header is followed by something else than spaces");
+            return bad(reader, LENGTH_BYTES + at,
+                       "the header is followed by something else than spaces");
     return MMGR_OK;
 }
 
@@ -418,7 +427,8 @@ static const char *tail_hint(struct reader *reader)
     char tail[22];
 
     if (reader->bytes->size >= sizeof(tail) &&
-        mmgr__bytes_read(reader->bytes, reader->bytes->size - sizeof(tail), tail, sizeof(tail)) == MMGR_OK &&
+        mmgr__bytes_read(reader->bytes, reader->bytes->size - sizeof(tail), tail, sizeof(tail)) ==
+            MMGR_OK &&
         memcmp(tail, "PK\005\006", 4) == 0)
         return " (a zip archive is attached)";
     return "";
@@ -435,7 +445,8 @@ static void sort_tensors(struct mmgr__header *out)
         qsort(out->tensors, out->count, sizeof(out->tensors[0]), by_place);
 }
 
-/* All entries together: the data are covered once, without hole, from the first byte to the last. */
+/* All entries together: the data are covered once, without hole, from the first byte to the
+ * last. */
 static enum mmgr_result check_cover(struct reader *reader)
 {
     struct mmgr__header *out = reader->out;
@@ -483,7 +494,8 @@ static enum mmgr_result check_format(struct reader *reader, const unsigned char 
     const char *format = mmgr__foreign_format(head, bytes, reader->shown);
     if (format == NULL)
         return MMGR_OK;
-    mmgr__fail(MMGR_ERR_UNSUPPORTED, "%s: this release does not read %s files", reader->shown, format);
+    mmgr__fail(MMGR_ERR_UNSUPPORTED, "%s: this release does not read %s files", reader->shown,
+               format);
     mmgr__error_set_subject(reader->shown);
     return MMGR_ERR_UNSUPPORTED;
 }
@@ -510,7 +522,8 @@ static enum mmgr_result read_header(struct reader *reader, size_t *length)
     if (first < LENGTH_BYTES)
         return bad(reader, 0, "the file has only %zu bytes", first);
     if (announced > HEADER_MAX)
-        return bad(reader, 0, "its header would have %" PRIu64 " bytes; at most %" PRIu64 " are allowed",
+        return bad(reader, 0,
+                   "its header would have %" PRIu64 " bytes; at most %" PRIu64 " are allowed",
                    announced, HEADER_MAX);
     if (announced > bytes->size - LENGTH_BYTES)
         return bad(reader, 0, "its header of %" PRIu64 " bytes is cut off", announced);

@@ -9,8 +9,8 @@
 #include "format/folder.h"
 #include "format/header.h"
 
-#define SUFFIX ".safetensors"
-#define STEM_ROOM 128
+#define SUFFIX       ".safetensors"
+#define STEM_ROOM    128
 #define VARIANT_ROOM 24
 
 /* A weight file's or index's name taken apart: stem[.variant][-NNNNN-of-NNNNN]. */
@@ -25,7 +25,8 @@ struct parts {
     size_t count, capacity;
 };
 
-/* Stems that the libraries look for; when one is there, the others of its folder are other copies. */
+/* Stems that the libraries look for; when one is there, the others of its folder are other
+ * copies. */
 static const char *const usual_stems[] = {"diffusion_pytorch_model", "model", "pytorch_model",
                                           "pytorch_lora_weights", "learned_embeds"};
 
@@ -36,7 +37,8 @@ static void take_shard(char *text, unsigned *shard, unsigned *shards)
     unsigned a, b;
     char end;
 
-    if (length <= 15 || sscanf(text + length - 15, "-%5u-of-%5u%c", &a, &b, &end) != 2 || a == 0 || a > b)
+    if (length <= 15 || sscanf(text + length - 15, "-%5u-of-%5u%c", &a, &b, &end) != 2 || a == 0 ||
+        a > b)
         return;
     *shard = a;
     *shards = b;
@@ -48,8 +50,8 @@ static void take_variant(char *text, char variant[VARIANT_ROOM])
 {
     char *dot = strrchr(text, '.');
 
-    if (dot == NULL || dot == text || strlen(dot + 1) >= VARIANT_ROOM || dot[1] < 'a' || dot[1] > 'z' ||
-        strspn(dot + 1, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(dot + 1))
+    if (dot == NULL || dot == text || strlen(dot + 1) >= VARIANT_ROOM || dot[1] < 'a' ||
+        dot[1] > 'z' || strspn(dot + 1, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(dot + 1))
         return;
     memcpy(variant, dot + 1, strlen(dot + 1) + 1);
     *dot = '\0';
@@ -130,7 +132,8 @@ void mmgr__selection_free(struct mmgr__selection *selection)
 static int has_variant(const struct parts *parts, const char *stem, const char *variant)
 {
     for (size_t i = 0; i < parts->count; i++)
-        if (strcmp(parts->items[i].stem, stem) == 0 && strcmp(parts->items[i].variant, variant) == 0)
+        if (strcmp(parts->items[i].stem, stem) == 0 &&
+            strcmp(parts->items[i].variant, variant) == 0)
             return 1;
     return 0;
 }
@@ -153,8 +156,8 @@ static const char *choose_variant(const struct parts *parts, const char *stem, c
     return "";
 }
 
-static enum mmgr_result add_shards(const struct parts *parts, const char *folder, const struct part *first,
-                                   struct mmgr__selection *selection)
+static enum mmgr_result add_shards(const struct parts *parts, const char *folder,
+                                   const struct part *first, struct mmgr__selection *selection)
 {
     uint32_t group = selection->groups++;
 
@@ -167,8 +170,8 @@ static enum mmgr_result add_shards(const struct parts *parts, const char *folder
                 found = part;
         }
         if (found == NULL) {
-            mmgr__fail(MMGR_ERR_INVALID_FILE, "shard %u of %u of %s is missing", shard, first->shards,
-                       first->name);
+            mmgr__fail(MMGR_ERR_INVALID_FILE, "shard %u of %u of %s is missing", shard,
+                       first->shards, first->name);
             mmgr__error_set_subject(first->name);
             return MMGR_ERR_INVALID_FILE;
         }
@@ -178,9 +181,11 @@ static enum mmgr_result add_shards(const struct parts *parts, const char *folder
     return MMGR_OK;
 }
 
-/* Add the files of one stem: one whole file, else what an index lists, else a full set of shards. */
-static enum mmgr_result add_stem(struct mmgr__folder *folder, const struct parts *parts, const char *path,
-                                 const char *stem, const char *wanted, struct mmgr__selection *selection)
+/* Add the files of one stem: one whole file, else what an index lists, else a full set of
+ * shards. */
+static enum mmgr_result add_stem(struct mmgr__folder *folder, const struct parts *parts,
+                                 const char *path, const char *stem, const char *wanted,
+                                 struct mmgr__selection *selection)
 {
     const char *variant = choose_variant(parts, stem, wanted);
     const struct part *whole = NULL, *index = NULL, *shard = NULL;
@@ -202,7 +207,8 @@ static enum mmgr_result add_stem(struct mmgr__folder *folder, const struct parts
     if (index == NULL)
         return add_shards(parts, path, shard, selection);
     char *joined = path[0] == '\0' ? mmgr__strdup(index->name) : mmgr__path_join(path, index->name);
-    enum mmgr_result result = joined == NULL ? mmgr__oom() : mmgr__index_add(folder, joined, selection);
+    enum mmgr_result result =
+        joined == NULL ? mmgr__oom() : mmgr__index_add(folder, joined, selection);
     mmgr__free(joined);
     return result;
 }
@@ -215,8 +221,9 @@ static int stem_seen(const struct parts *parts, size_t before)
     return 0;
 }
 
-static enum mmgr_result add_parts(struct mmgr__folder *folder, const struct parts *parts, const char *path,
-                                  const char *wanted, struct mmgr__selection *selection)
+static enum mmgr_result add_parts(struct mmgr__folder *folder, const struct parts *parts,
+                                  const char *path, const char *wanted,
+                                  struct mmgr__selection *selection)
 {
     enum mmgr_result result = MMGR_OK;
 
@@ -243,7 +250,8 @@ static enum mmgr_result select_in(struct mmgr__folder *folder, const char *path,
         void *array = parts.items;
         if (!take_apart(files.items[i], &part)) {
             if (selection->foreign == NULL && mmgr__is_weight_name(files.items[i]))
-                selection->foreign = mmgr__foreign_format((const unsigned char *)"", 0, files.items[i]);
+                selection->foreign =
+                    mmgr__foreign_format((const unsigned char *)"", 0, files.items[i]);
             continue;
         }
         if (parts.count == 4096)
@@ -265,13 +273,14 @@ static enum mmgr_result select_in(struct mmgr__folder *folder, const char *path,
 }
 
 /* Each component that model_index.json names and that is there. */
-static enum mmgr_result select_pipeline(struct mmgr__folder *folder, const json_t *index, const char *wanted,
-                                        struct mmgr__selection *selection)
+static enum mmgr_result select_pipeline(struct mmgr__folder *folder, const json_t *index,
+                                        const char *wanted, struct mmgr__selection *selection)
 {
     const char *member;
     json_t *value;
 
-    json_object_foreach((json_t *)index, member, value) {
+    json_object_foreach((json_t *)index, member, value)
+    {
         if (!json_is_array(value) || json_is_null(json_array_get(value, 0)))
             continue;
         enum mmgr_result result = mmgr__path_check_component(member);
@@ -327,15 +336,16 @@ static enum mmgr_result select_component(struct mmgr__folder *folder, const char
     result = select_in(folder, component, wanted, selection);
     if (result == MMGR_ERR_PATH_NOT_FOUND ||
         (result == MMGR_ERR_IO && mmgr_error_os_errno(mmgr_last_error()) == ENOTDIR)) {
-        mmgr__fail(MMGR_ERR_UNKNOWN_SUBMODEL, "%s has no folder \"%s\"", mmgr__folder_path(folder), component);
+        mmgr__fail(MMGR_ERR_UNKNOWN_SUBMODEL, "%s has no folder \"%s\"", mmgr__folder_path(folder),
+                   component);
         mmgr__error_set_subject(component);
         return MMGR_ERR_UNKNOWN_SUBMODEL;
     }
     return result;
 }
 
-enum mmgr_result mmgr__folder_select(struct mmgr__folder *folder, const char *component, const char *variant,
-                                     struct mmgr__selection *selection)
+enum mmgr_result mmgr__folder_select(struct mmgr__folder *folder, const char *component,
+                                     const char *variant, struct mmgr__selection *selection)
 {
     struct mmgr__selection fresh = {0};
     const char *path = mmgr__folder_path(folder);
@@ -345,8 +355,10 @@ enum mmgr_result mmgr__folder_select(struct mmgr__folder *folder, const char *co
 
     if (result == MMGR_OK && fresh.count == 0) {
         if (fresh.foreign != NULL)
-            result = mmgr__fail(MMGR_ERR_UNSUPPORTED, "%s: its weights are in %s files, which this release "
-                                "does not read", path, fresh.foreign);
+            result = mmgr__fail(MMGR_ERR_UNSUPPORTED,
+                                "%s: its weights are in %s files, which this release "
+                                "does not read",
+                                path, fresh.foreign);
         else
             result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s%s%s: no weight file in it", path,
                                 component != NULL ? "/" : "", component != NULL ? component : "");

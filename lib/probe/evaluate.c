@@ -14,13 +14,16 @@ struct run {
 
 static void say(struct run *run, struct mmgr__strings *list, const struct mmgr__buf *text)
 {
-    if (list != NULL && (text->failed || !mmgr__strings_add(list, text->data != NULL ? text->data : "")))
+    if (list != NULL &&
+        (text->failed || !mmgr__strings_add(list, text->data != NULL ? text->data : "")))
         run->failed = 1;
 }
 
-/* --- tensors --------------------------------------------------------------------------------------- */
+/* --- tensors
+ * --------------------------------------------------------------------------------------- */
 
-static int shape_fits(const mmgr_checkpoint *checkpoint, uint32_t tensor, const struct mmgr__test *test)
+static int shape_fits(const mmgr_checkpoint *checkpoint, uint32_t tensor,
+                      const struct mmgr__test *test)
 {
     uint32_t rank = mmgr_checkpoint_tensor_rank(checkpoint, tensor);
     const uint64_t *shape = mmgr_checkpoint_tensor_shape(checkpoint, tensor);
@@ -61,7 +64,8 @@ static uint64_t count_keys(const struct mmgr__subject *subject, const struct mmg
     return count;
 }
 
-static void describe_tensor(const struct mmgr__subject *subject, uint32_t tensor, struct mmgr__buf *text)
+static void describe_tensor(const struct mmgr__subject *subject, uint32_t tensor,
+                            struct mmgr__buf *text)
 {
     char shown[MMGR__DISPLAY_ROOM];
     const uint64_t *shape = mmgr_checkpoint_tensor_shape(subject->checkpoint, tensor);
@@ -79,7 +83,8 @@ static void describe_wish(const struct mmgr__test *test, struct mmgr__buf *text)
 {
     mmgr__buf_printf(text, "%stensor like %s", test->every ? "every " : "no ", test->shown);
     for (size_t i = 0; i < test->dim_count; i++) {
-        mmgr__buf_printf(text, "%s dimension %d of ", i == 0 ? " with" : " and", test->dims[i].index);
+        mmgr__buf_printf(text, "%s dimension %d of ", i == 0 ? " with" : " and",
+                         test->dims[i].index);
         for (size_t v = 0; v < test->dims[i].count; v++)
             mmgr__buf_printf(text, "%s%" PRIu64, v > 0 ? " or " : "", test->dims[i].values[v]);
     }
@@ -110,7 +115,8 @@ static int test_key(struct run *run, const struct mmgr__test *test)
 static int test_all_keys(struct run *run, const struct mmgr__test *test)
 {
     const struct mmgr__subject *subject = run->subject;
-    uint64_t tensors = subject->checkpoint != NULL ? mmgr_checkpoint_tensor_count(subject->checkpoint) : 0;
+    uint64_t tensors =
+        subject->checkpoint != NULL ? mmgr_checkpoint_tensor_count(subject->checkpoint) : 0;
     uint64_t matched = 0;
     unsigned char *seen = tensors > 0 ? mmgr__alloc0((size_t)tensors / 8 + 1, 1) : NULL;
     struct mmgr__buf text = {0};
@@ -118,7 +124,8 @@ static int test_all_keys(struct run *run, const struct mmgr__test *test)
     if (tensors > 0 && seen == NULL)
         run->failed = 1;
     for (size_t p = 0; seen != NULL && p < test->pattern_count; p++) {
-        for (uint32_t at = subject->hits.first[test->patterns[p]]; at != 0; at = subject->hits.items[at - 1].next) {
+        for (uint32_t at = subject->hits.first[test->patterns[p]]; at != 0;
+             at = subject->hits.items[at - 1].next) {
             uint32_t tensor = subject->hits.items[at - 1].tensor;
             matched += !(seen[tensor / 8] >> (tensor % 8) & 1);
             seen[tensor / 8] |= (unsigned char)(1 << (tensor % 8));
@@ -126,8 +133,9 @@ static int test_all_keys(struct run *run, const struct mmgr__test *test)
     }
     mmgr__free(seen);
     int holds = tensors > 0 && matched == tensors;
-    mmgr__buf_printf(&text, holds ? "all %" PRIu64 " tensors are named like %s"
-                                  : "%" PRIu64 " tensors are not named like %s",
+    mmgr__buf_printf(&text,
+                     holds ? "all %" PRIu64 " tensors are named like %s"
+                           : "%" PRIu64 " tensors are not named like %s",
                      holds ? tensors : tensors - matched, test->shown);
     say(run, holds ? run->evidence : run->missing, &text);
     mmgr__buf_free(&text);
@@ -136,12 +144,15 @@ static int test_all_keys(struct run *run, const struct mmgr__test *test)
 
 static int test_tensors(struct run *run, const struct mmgr__test *test)
 {
-    uint64_t count = run->subject->checkpoint != NULL ? mmgr_checkpoint_tensor_count(run->subject->checkpoint) : 0;
+    uint64_t count = run->subject->checkpoint != NULL
+                         ? mmgr_checkpoint_tensor_count(run->subject->checkpoint)
+                         : 0;
     int holds = count >= test->min && count <= test->max;
     struct mmgr__buf text = {0};
 
-    mmgr__buf_printf(&text, holds ? "it has %" PRIu64 " tensors" : "%" PRIu64 " tensors are too few or too many",
-                     count);
+    mmgr__buf_printf(
+        &text, holds ? "it has %" PRIu64 " tensors" : "%" PRIu64 " tensors are too few or too many",
+        count);
     say(run, holds ? run->evidence : run->missing, &text);
     mmgr__buf_free(&text);
     return holds;
@@ -167,8 +178,8 @@ static uint64_t factor(const struct mmgr__subject *subject, const char *stem, si
     return 0;
 }
 
-/* A Kronecker product of two factors, each whole or factored again: its input width is the product of
- * theirs. The pattern ends in ".lokr_w1" or ".lokr_w1_b". */
+/* A Kronecker product of two factors, each whole or factored again: its input width is the product
+ * of theirs. The pattern ends in ".lokr_w1" or ".lokr_w1_b". */
 static int test_kron(struct run *run, const struct mmgr__test *test)
 {
     const struct mmgr__subject *subject = run->subject;
@@ -178,26 +189,28 @@ static int test_kron(struct run *run, const struct mmgr__test *test)
     for (size_t p = 0; !holds && p < test->pattern_count; p++) {
         for (uint32_t at = subject->hits.first[test->patterns[p]]; !holds && at != 0;
              at = subject->hits.items[at - 1].next) {
-            const char *name =
-                mmgr_checkpoint_tensor_name(subject->checkpoint, subject->hits.items[at - 1].tensor);
+            const char *name = mmgr_checkpoint_tensor_name(subject->checkpoint,
+                                                           subject->hits.items[at - 1].tensor);
             const char *end = strstr(name, ".lokr_w1");
             uint64_t product;
             if (end == NULL)
                 continue;
             size_t stem = (size_t)(end - name);
             holds = !__builtin_mul_overflow(factor(subject, name, stem, ".lokr_w1", ".lokr_w1_b"),
-                                            factor(subject, name, stem, ".lokr_w2", ".lokr_w2_b"), &product) &&
+                                            factor(subject, name, stem, ".lokr_w2", ".lokr_w2_b"),
+                                            &product) &&
                     product == test->product;
         }
     }
-    mmgr__buf_printf(&text, "%s LoKr pair like %s takes %" PRIu64 " values", holds ? "a" : "no", test->shown,
-                     test->product);
+    mmgr__buf_printf(&text, "%s LoKr pair like %s takes %" PRIu64 " values", holds ? "a" : "no",
+                     test->shown, test->product);
     say(run, holds ? run->evidence : run->missing, &text);
     mmgr__buf_free(&text);
     return holds;
 }
 
-/* --- configs, metadata, files, names ----------------------------------------------------------------- */
+/* --- configs, metadata, files, names
+ * ----------------------------------------------------------------- */
 
 static int test_config(struct run *run, const struct mmgr__test *test)
 {
@@ -219,7 +232,8 @@ static int test_config(struct run *run, const struct mmgr__test *test)
     mmgr__buf_printf(&text, "%s: %s is %s", test->file, test->field != NULL ? test->field : "it",
                      seen != NULL ? mmgr__display(seen, shown, sizeof(shown)) : "not there");
     if (!holds && test->values.count > 0)
-        mmgr__buf_printf(&text, ", not %s%s", test->values.items[0], test->values.count > 1 ? " or the like" : "");
+        mmgr__buf_printf(&text, ", not %s%s", test->values.items[0],
+                         test->values.count > 1 ? " or the like" : "");
     say(run, holds ? run->evidence : run->missing, &text);
     mmgr__buf_free(&text);
     mmgr__free(value);
@@ -231,7 +245,8 @@ static const char *metadata_value(const mmgr_checkpoint *checkpoint, const char 
     const char *key, *value;
 
     for (uint64_t i = 0; checkpoint != NULL && i < mmgr_checkpoint_metadata_count(checkpoint); i++)
-        if (mmgr_checkpoint_metadata_at(checkpoint, i, &key, &value) == MMGR_OK && strcmp(key, wanted) == 0)
+        if (mmgr_checkpoint_metadata_at(checkpoint, i, &key, &value) == MMGR_OK &&
+            strcmp(key, wanted) == 0)
             return value;
     return NULL;
 }
@@ -281,7 +296,8 @@ static int test_name(struct run *run, const struct mmgr__test *test)
     return holds;
 }
 
-/* --- putting together -------------------------------------------------------------------------------- */
+/* --- putting together
+ * -------------------------------------------------------------------------------- */
 
 static int run_test(struct run *run, const struct mmgr__test *test, int *points);
 
@@ -307,7 +323,8 @@ static int run_group(struct run *run, const struct mmgr__test *test, int *points
             holds = 0;
     }
     run->failed |= inner.failed;
-    struct mmgr__strings *from = holds ? &evidence : &missing, *to = holds ? run->evidence : run->missing;
+    struct mmgr__strings *from = holds ? &evidence : &missing,
+                         *to = holds ? run->evidence : run->missing;
     for (size_t i = 0; to != NULL && i < from->count; i++)
         if (!mmgr__strings_add(to, from->items[i]))
             run->failed = 1;
@@ -397,7 +414,8 @@ enum mmgr_result mmgr__rule_evaluate(struct mmgr__subject *subject, const struct
         if (run_test(&quiet, &rule->none.items[i], &points)) {
             struct mmgr__buf text = {0};
             outcome->matched = 0;
-            mmgr__buf_printf(&text, "against it: %s", found.count > 0 ? found.items[0] : "an exclusion");
+            mmgr__buf_printf(&text, "against it: %s",
+                             found.count > 0 ? found.items[0] : "an exclusion");
             say(&run, run.missing, &text);
             mmgr__buf_free(&text);
         }

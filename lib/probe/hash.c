@@ -53,8 +53,8 @@ static enum mmgr_result sampled(struct mmgr__bytes *bytes, char hex[65])
 }
 
 /* folder: the file's folder, opened, or -1 for a path of its own. */
-static enum mmgr_result hash_file(int folder, const char *path, enum algorithm algorithm, char hex[65],
-                                  uint64_t *size)
+static enum mmgr_result hash_file(int folder, const char *path, enum algorithm algorithm,
+                                  char hex[65], uint64_t *size)
 {
     if (algorithm == SAMPLED) {
         struct mmgr__bytes bytes;
@@ -77,19 +77,22 @@ static enum mmgr_result hash_file(int folder, const char *path, enum algorithm a
                                   : mmgr__fail(MMGR_ERR_IO, "%s is not a regular file", path);
     if (result == MMGR_OK) {
         *size = (uint64_t)st.st_size;
-        result = mmgr__digest_file(fd, path, algorithm == XXH3 ? MMGR__XXH3 : MMGR__SHA256, hex, NULL, NULL);
+        result = mmgr__digest_file(fd, path, algorithm == XXH3 ? MMGR__XXH3 : MMGR__SHA256, hex,
+                                   NULL, NULL);
     }
     mmgr__io_close(fd);
     return result;
 }
 
 /* The weight files in the order of their paths, one line each, hashed. */
-static enum mmgr_result hash_lines(struct mmgr__folder *folder, int fd, const struct mmgr__strings *paths,
-                                   enum algorithm algorithm, char hex[65])
+static enum mmgr_result hash_lines(struct mmgr__folder *folder, int fd,
+                                   const struct mmgr__strings *paths, enum algorithm algorithm,
+                                   char hex[65])
 {
     struct mmgr__digest *digest;
     uint64_t files = 0;
-    enum mmgr_result result = mmgr__digest_new(algorithm == SHA256 ? MMGR__SHA256 : MMGR__XXH3, 0, &digest);
+    enum mmgr_result result =
+        mmgr__digest_new(algorithm == SHA256 ? MMGR__SHA256 : MMGR__XXH3, 0, &digest);
 
     if (result != MMGR_OK)
         return result;
@@ -130,7 +133,8 @@ static enum mmgr_result hash_folder(const char *path, enum algorithm algorithm, 
     if (result != MMGR_OK)
         return result;
     int fd = mmgr__io_open_dir(AT_FDCWD, path);
-    result = fd < 0 ? mmgr__fail_errno(-fd, "open folder", path) : mmgr__folder_walk(folder, &paths);
+    result =
+        fd < 0 ? mmgr__fail_errno(-fd, "open folder", path) : mmgr__folder_walk(folder, &paths);
     if (result == MMGR_OK)
         result = hash_lines(folder, fd, &paths, algorithm, hex);
     mmgr__io_close(fd);
@@ -155,7 +159,8 @@ enum mmgr_result mmgr_hash_path(const char *path, const char *algorithm, char **
         if (strcmp(names[i], algorithm) == 0)
             chosen = i;
     if (chosen < 0) {
-        mmgr__fail(MMGR_ERR_ARGUMENT, "there is no hash algorithm \"%s\"; there are sampled, xxh3 and sha256",
+        mmgr__fail(MMGR_ERR_ARGUMENT,
+                   "there is no hash algorithm \"%s\"; there are sampled, xxh3 and sha256",
                    algorithm);
         mmgr__error_set_field("algorithm");
         return MMGR_ERR_ARGUMENT;
@@ -163,8 +168,9 @@ enum mmgr_result mmgr_hash_path(const char *path, const char *algorithm, char **
     int error = mmgr__io_stat(AT_FDCWD, path, &st, 1);
     if (error != 0)
         return mmgr__fail_errno(-error, "open", path);
-    enum mmgr_result result = S_ISDIR(st.st_mode) ? hash_folder(path, (enum algorithm)chosen, hex)
-                                                  : hash_file(-1, path, (enum algorithm)chosen, hex, &size);
+    enum mmgr_result result = S_ISDIR(st.st_mode)
+                                  ? hash_folder(path, (enum algorithm)chosen, hex)
+                                  : hash_file(-1, path, (enum algorithm)chosen, hex, &size);
     if (result != MMGR_OK)
         return result;
     char *text = mmgr__printf("%s:%s", names[chosen], hex);

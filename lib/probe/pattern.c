@@ -6,7 +6,7 @@
 #include "probe/rules.h"
 
 #define EXPANSION_MAX 512
-#define PATTERN_ROOM 512
+#define PATTERN_ROOM  512
 
 int mmgr__pattern_matches(const char *pattern, const char *name)
 {
@@ -117,7 +117,8 @@ static const char *expand(struct expansion *expansion, size_t length, const char
 const char *mmgr__patterns_add(struct mmgr__patterns *patterns, const char *text, uint32_t **ids,
                                size_t *count)
 {
-    struct expansion expansion = {.patterns = patterns, .ids = *ids, .count = *count, .capacity = *count};
+    struct expansion expansion = {
+        .patterns = patterns, .ids = *ids, .count = *count, .capacity = *count};
     const char *why = text[0] == '\0' ? "a pattern is empty" : expand(&expansion, 0, text);
 
     *ids = expansion.ids;
@@ -154,13 +155,14 @@ static int try_bucket(const struct mmgr__patterns *patterns, uint32_t bucket, co
                       uint32_t tensor, struct mmgr__hits *hits)
 {
     for (uint32_t at = bucket; at != 0; at = patterns->items[at - 1].next)
-        if (mmgr__pattern_matches(patterns->items[at - 1].text, name) && !note(hits, at - 1, tensor))
+        if (mmgr__pattern_matches(patterns->items[at - 1].text, name) &&
+            !note(hits, at - 1, tensor))
             return 0;
     return 1;
 }
 
-enum mmgr_result mmgr__hits_collect(const struct mmgr__patterns *patterns, const mmgr_checkpoint *checkpoint,
-                                    struct mmgr__hits *hits)
+enum mmgr_result mmgr__hits_collect(const struct mmgr__patterns *patterns,
+                                    const mmgr_checkpoint *checkpoint, struct mmgr__hits *hits)
 {
     uint64_t tensors = checkpoint != NULL ? mmgr_checkpoint_tensor_count(checkpoint) : 0;
 
@@ -172,7 +174,8 @@ enum mmgr_result mmgr__hits_collect(const struct mmgr__patterns *patterns, const
         const char *name = mmgr_checkpoint_tensor_name(checkpoint, t);
         size_t length = strlen(name);
         unsigned char last = length > 0 ? (unsigned char)name[length - 1] : 0;
-        if (!try_bucket(patterns, patterns->by_first[(unsigned char)name[0]], name, (uint32_t)t, hits) ||
+        if (!try_bucket(patterns, patterns->by_first[(unsigned char)name[0]], name, (uint32_t)t,
+                        hits) ||
             !try_bucket(patterns, patterns->by_last[last], name, (uint32_t)t, hits) ||
             !try_bucket(patterns, patterns->loose, name, (uint32_t)t, hits))
             return mmgr__oom();

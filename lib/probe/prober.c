@@ -13,9 +13,10 @@
 #include "probe/prober.h"
 
 #define RULE_FILE_MAX ((size_t)1 << 20)
-#define OTHERS_SHOWN 5
+#define OTHERS_SHOWN  5
 
-/* --- making one ------------------------------------------------------------------------------------ */
+/* --- making one
+ * ------------------------------------------------------------------------------------ */
 
 static enum mmgr_result add_folder(mmgr_prober *prober, const char *path)
 {
@@ -53,7 +54,8 @@ enum mmgr_result mmgr_prober_new(const struct mmgr_prober_options *options, mmgr
     if (made == NULL)
         return mmgr__oom();
     mmgr__refs_init(&made->refs);
-    for (const struct mmgr__rule_file *file = mmgr__rule_files; result == MMGR_OK && file->name != NULL; file++)
+    for (const struct mmgr__rule_file *file = mmgr__rule_files;
+         result == MMGR_OK && file->name != NULL; file++)
         result = mmgr__rules_parse(&made->rules, file->name, file->text, strlen(file->text));
     if (result == MMGR_OK && wanted.rules_folder != NULL)
         result = add_folder(made, wanted.rules_folder);
@@ -89,7 +91,8 @@ void mmgr_prober_unref(mmgr_prober *prober)
     mmgr__free(prober);
 }
 
-/* --- choosing ---------------------------------------------------------------------------------------- */
+/* --- choosing
+ * ---------------------------------------------------------------------------------------- */
 
 struct choice {
     struct mmgr__subject subject;
@@ -104,8 +107,9 @@ static int agrees(const char *wanted, const char *given)
     return wanted == NULL || strcmp(wanted, given) == 0;
 }
 
-/* The best match; what the caller knows restricts the candidates. A base that no candidate has is the
- * caller's own word on a model that the rules know otherwise, and so is a format; a type never is. */
+/* The best match; what the caller knows restricts the candidates. A base that no candidate has is
+ * the caller's own word on a model that the rules know otherwise, and so is a format; a type never
+ * is. */
 static const struct mmgr__outcome *choose(const struct choice *choice)
 {
     const char *const *given = (const char *const *)choice->overrides.text;
@@ -141,14 +145,16 @@ static int by_score(const void *left, const void *right)
 }
 
 /* The outcomes that came nearest, best first; the winner is left out. Owned; *count may be 0. */
-static enum mmgr_result nearest(const struct choice *choice, const struct mmgr__outcome ***list, size_t *count)
+static enum mmgr_result nearest(const struct choice *choice, const struct mmgr__outcome ***list,
+                                size_t *count)
 {
     *list = mmgr__alloc0(choice->count + 1, sizeof(**list));
     *count = 0;
     if (*list == NULL)
         return mmgr__oom();
     for (size_t i = 0; i < choice->count; i++)
-        if (&choice->outcomes[i] != choice->best && (choice->outcomes[i].matched || choice->outcomes[i].score > 0))
+        if (&choice->outcomes[i] != choice->best &&
+            (choice->outcomes[i].matched || choice->outcomes[i].score > 0))
             (*list)[(*count)++] = &choice->outcomes[i];
     qsort(*list, *count, sizeof(**list), by_score);
     if (*count > OTHERS_SHOWN)
@@ -170,7 +176,8 @@ static enum mmgr_result add_others(const struct choice *choice, mmgr_probe_resul
         struct mmgr__runner_up *other = &result->others[result->other_count++];
         other->rule = list[i]->rule->name;
         other->score = list[i]->score;
-        const char *missing = list[i]->missing.count > 0 ? list[i]->missing.items[0] : "its score is lower";
+        const char *missing =
+            list[i]->missing.count > 0 ? list[i]->missing.items[0] : "its score is lower";
         other->missing = mmgr__strdup(missing);
         if (other->missing == NULL)
             status = mmgr__oom();
@@ -190,7 +197,8 @@ static enum mmgr_result unidentified(const struct choice *choice)
         return status;
     for (size_t i = 0; i < count && i < 3; i++)
         mmgr__buf_printf(&text, "%s%s (%s)", i == 0 ? "; nearest: " : ", ", list[i]->rule->name,
-                         list[i]->missing.count > 0 ? list[i]->missing.items[0] : "contradicts what was given");
+                         list[i]->missing.count > 0 ? list[i]->missing.items[0]
+                                                    : "contradicts what was given");
     status = mmgr__fail(MMGR_ERR_UNIDENTIFIED, "no rule knows what %s is%s", choice->subject.path,
                         text.data != NULL ? text.data : "");
     mmgr__error_set_subject(choice->subject.path);
@@ -199,7 +207,8 @@ static enum mmgr_result unidentified(const struct choice *choice)
     return status;
 }
 
-/* --- fields ------------------------------------------------------------------------------------------ */
+/* --- fields
+ * ------------------------------------------------------------------------------------------ */
 
 /* First line of a small text file. */
 static enum mmgr_result first_line(struct mmgr__subject *subject, const char *file, char **line)
@@ -218,7 +227,8 @@ static enum mmgr_result first_line(struct mmgr__subject *subject, const char *fi
     return status;
 }
 
-static enum mmgr_result apply_setting(struct mmgr__subject *subject, const struct mmgr__setting *setting,
+static enum mmgr_result apply_setting(struct mmgr__subject *subject,
+                                      const struct mmgr__setting *setting,
                                       mmgr_probe_result *result)
 {
     for (size_t i = 0; i < setting->count; i++) {
@@ -253,7 +263,8 @@ static const char *repo_variant(const struct mmgr__subject *subject)
 {
     char variant[32] = "";
 
-    for (uint32_t i = 0; subject->checkpoint != NULL && i < mmgr_checkpoint_file_count(subject->checkpoint); i++) {
+    for (uint32_t i = 0;
+         subject->checkpoint != NULL && i < mmgr_checkpoint_file_count(subject->checkpoint); i++) {
         const char *path = mmgr_checkpoint_file_path(subject->checkpoint, i);
         if (mmgr__weight_variant(path, variant, sizeof(variant)) && strcmp(variant, "fp16") == 0)
             return "fp16";
@@ -264,7 +275,8 @@ static const char *repo_variant(const struct mmgr__subject *subject)
 }
 
 /* A config that lies beside a checkpoint under its name is its config. */
-static enum mmgr_result add_config_path(const struct mmgr__subject *subject, mmgr_probe_result *result)
+static enum mmgr_result add_config_path(const struct mmgr__subject *subject,
+                                        mmgr_probe_result *result)
 {
     struct stat st;
     char *absolute = mmgr__path_absolute(subject->path);
@@ -295,15 +307,16 @@ static enum mmgr_result add_general(struct choice *choice, mmgr_probe_result *re
     const struct mmgr__subject *subject = &choice->subject;
     const char *type = result->text[MMGR_FIELD_TYPE], *base = result->text[MMGR_FIELD_BASE];
     char size[24];
-    char *description = mmgr__printf("%s model \"%s\"%s%s", type, subject->name,
-                                     strcmp(base, "any") == 0 ? "" : " for ",
-                                     strcmp(base, "any") == 0 ? "" : base);
+    char *description =
+        mmgr__printf("%s model \"%s\"%s%s", type, subject->name,
+                     strcmp(base, "any") == 0 ? "" : " for ", strcmp(base, "any") == 0 ? "" : base);
 
     snprintf(size, sizeof(size), "%" PRIu64, subject->file_size);
     int set = description != NULL && mmgr__result_set(result, MMGR_FIELD_NAME, subject->name) &&
               mmgr__result_set(result, MMGR_FIELD_DESCRIPTION, description) &&
               mmgr__result_set(result, MMGR_FIELD_FILE_SIZE, size) &&
-              (subject->folder == NULL || mmgr__result_set(result, MMGR_FIELD_REPO_VARIANT, repo_variant(subject)));
+              (subject->folder == NULL ||
+               mmgr__result_set(result, MMGR_FIELD_REPO_VARIANT, repo_variant(subject)));
     mmgr__free(description);
     if (!set)
         return mmgr__oom();
@@ -313,15 +326,17 @@ static enum mmgr_result add_general(struct choice *choice, mmgr_probe_result *re
     return MMGR_OK;
 }
 
-static enum mmgr_result fill(struct choice *choice, const char *type, const char *base, const char *format,
-                             mmgr_probe_result *result)
+static enum mmgr_result fill(struct choice *choice, const char *type, const char *base,
+                             const char *format, mmgr_probe_result *result)
 {
     const struct mmgr__rule *rule = choice->best != NULL ? choice->best->rule : NULL;
     char *const *given = choice->overrides.text;
     enum mmgr_result status = MMGR_OK;
 
-    if (!mmgr__result_set(result, MMGR_FIELD_TYPE, given[MMGR_FIELD_TYPE] != NULL ? given[MMGR_FIELD_TYPE] : type) ||
-        !mmgr__result_set(result, MMGR_FIELD_BASE, given[MMGR_FIELD_BASE] != NULL ? given[MMGR_FIELD_BASE] : base) ||
+    if (!mmgr__result_set(result, MMGR_FIELD_TYPE,
+                          given[MMGR_FIELD_TYPE] != NULL ? given[MMGR_FIELD_TYPE] : type) ||
+        !mmgr__result_set(result, MMGR_FIELD_BASE,
+                          given[MMGR_FIELD_BASE] != NULL ? given[MMGR_FIELD_BASE] : base) ||
         !mmgr__result_set(result, MMGR_FIELD_FORMAT,
                           given[MMGR_FIELD_FORMAT] != NULL ? given[MMGR_FIELD_FORMAT] : format))
         return mmgr__oom();
@@ -334,7 +349,8 @@ static enum mmgr_result fill(struct choice *choice, const char *type, const char
     return status;
 }
 
-/* --- probing ----------------------------------------------------------------------------------------- */
+/* --- probing
+ * ----------------------------------------------------------------------------------------- */
 
 static enum mmgr_result evaluate_all(mmgr_prober *prober, struct choice *choice)
 {
@@ -357,17 +373,19 @@ static int any_match(const struct choice *choice)
     return 0;
 }
 
-/* Which words describe it: those of the best rule, the caller's, or "unknown". NULL: nobody has any. */
+/* Which words describe it: those of the best rule, the caller's, or "unknown". NULL: nobody has
+ * any. */
 static const char *decide(const struct choice *choice, uint32_t flags)
 {
     char *const *given = choice->overrides.text;
 
     if (choice->best != NULL)
         return choice->best->rule->name;
-    if (given[MMGR_FIELD_TYPE] != NULL && given[MMGR_FIELD_BASE] != NULL && given[MMGR_FIELD_FORMAT] != NULL &&
-        !any_match(choice))
+    if (given[MMGR_FIELD_TYPE] != NULL && given[MMGR_FIELD_BASE] != NULL &&
+        given[MMGR_FIELD_FORMAT] != NULL && !any_match(choice))
         return "given";
-    return (flags & MMGR_PROBE_ALLOW_UNKNOWN) != 0 && choice->subject.checkpoint != NULL ? "unknown" : NULL;
+    return (flags & MMGR_PROBE_ALLOW_UNKNOWN) != 0 && choice->subject.checkpoint != NULL ? "unknown"
+                                                                                         : NULL;
 }
 
 static enum mmgr_result make_result(mmgr_prober *prober, struct choice *choice, uint32_t flags,
@@ -409,7 +427,8 @@ static enum mmgr_result make_result(mmgr_prober *prober, struct choice *choice, 
 }
 
 enum mmgr_result mmgr_probe_path(mmgr_prober *prober, const char *path,
-                                 const struct mmgr_probe_options *options, mmgr_probe_result **result)
+                                 const struct mmgr_probe_options *options,
+                                 mmgr_probe_result **result)
 {
     struct mmgr_probe_options wanted;
     struct choice choice = {0};

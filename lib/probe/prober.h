@@ -18,7 +18,7 @@ struct mmgr_prober {
 struct mmgr__runner_up {
     const char *rule; /* of the prober that the result holds */
     int score;
-    char *missing;    /* first thing that kept it from winning */
+    char *missing; /* first thing that kept it from winning */
 };
 struct mmgr_probe_result {
     mmgr__refs refs;

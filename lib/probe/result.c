@@ -86,8 +86,12 @@ static int is_raw(enum mmgr__field_kind kind)
 enum mmgr_result mmgr_probe_result_to_json(const mmgr_probe_result *result, char **json)
 {
     /* These are in every answer, null when the rule says nothing of them. */
-    static const enum mmgr_field always[] = {MMGR_FIELD_TYPE, MMGR_FIELD_BASE, MMGR_FIELD_FORMAT,
-                                             MMGR_FIELD_VARIANT, MMGR_FIELD_PREDICTION_TYPE, MMGR_FIELD_NAME};
+    static const enum mmgr_field always[] = {MMGR_FIELD_TYPE,
+                                             MMGR_FIELD_BASE,
+                                             MMGR_FIELD_FORMAT,
+                                             MMGR_FIELD_VARIANT,
+                                             MMGR_FIELD_PREDICTION_TYPE,
+                                             MMGR_FIELD_NAME};
     const size_t fixed = sizeof(always) / sizeof(always[0]);
     struct mmgr__buf buf = {0};
     const struct mmgr__field *field;
@@ -134,7 +138,8 @@ enum mmgr_result mmgr_probe_result_to_json(const mmgr_probe_result *result, char
     return MMGR_OK;
 }
 
-/* --- overrides --------------------------------------------------------------------------------------- */
+/* --- overrides
+ * --------------------------------------------------------------------------------------- */
 
 void mmgr__overrides_free(struct mmgr__overrides *overrides)
 {
@@ -144,7 +149,8 @@ void mmgr__overrides_free(struct mmgr__overrides *overrides)
 }
 
 /* A term that neither this release nor any rule knows is a slip of the keyboard. */
-static int known_term(const struct mmgr__rules *rules, const struct mmgr__field *field, const char *text)
+static int known_term(const struct mmgr__rules *rules, const struct mmgr__field *field,
+                      const char *text)
 {
     if (field->taxonomy == 0 || field->kind != MMGR__FIELD_TERM ||
         mmgr_term_parse(field->taxonomy, text) != MMGR_TERM_OTHER)
@@ -159,17 +165,20 @@ static int known_term(const struct mmgr__rules *rules, const struct mmgr__field 
     return 0;
 }
 
-static enum mmgr_result take_member(const char *name, const json_t *value, const struct mmgr__rules *rules,
+static enum mmgr_result take_member(const char *name, const json_t *value,
+                                    const struct mmgr__rules *rules,
                                     struct mmgr__overrides *overrides)
 {
     const struct mmgr__field *field = mmgr__field_by_name(name);
-    char *text = json_is_string(value) ? mmgr__strdup(json_string_value(value)) : mmgr__json_dump(value);
+    char *text =
+        json_is_string(value) ? mmgr__strdup(json_string_value(value)) : mmgr__json_dump(value);
 
     if (text == NULL)
         return mmgr__oom();
     if (field == NULL || !known_term(rules, field, text)) {
-        mmgr__fail(MMGR_ERR_INVALID_CONFIG, field == NULL ? "there is no field \"%s\""
-                                                          : "field \"%s\" cannot be \"%s\"", name, text);
+        mmgr__fail(MMGR_ERR_INVALID_CONFIG,
+                   field == NULL ? "there is no field \"%s\"" : "field \"%s\" cannot be \"%s\"",
+                   name, text);
         mmgr__error_set_field(name);
         mmgr__free(text);
         return MMGR_ERR_INVALID_CONFIG;
@@ -198,7 +207,8 @@ enum mmgr_result mmgr__overrides_parse(const char *json, const struct mmgr__rule
         result = mmgr_record_builder_merge(builder, json);
     mmgr_record_builder_free(builder);
     if (result == MMGR_OK) {
-        json_object_foreach(root, name, value) {
+        json_object_foreach(root, name, value)
+        {
             if (!json_is_null(value) && result == MMGR_OK)
                 result = take_member(name, value, rules, overrides);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads rule files. Every member must be known and well-formed; a fault names the file and the line. */
+/* Reads rule files. Every member must be known and well-formed; a fault names the file and the
+ * line. */
 #include "probe/rules.h"
 
 #include <stdlib.h>
@@ -19,19 +20,21 @@ struct reader {
     int use_depth;
 };
 
-static enum mmgr_result fail_at(const struct reader *reader, const struct mmgr__yaml *node, const char *why)
+static enum mmgr_result fail_at(const struct reader *reader, const struct mmgr__yaml *node,
+                                const char *why)
 {
     char shown[MMGR__DISPLAY_ROOM] = "";
 
     if (node->kind == MMGR__YAML_SCALAR)
         mmgr__display(node->text, shown, sizeof(shown));
-    mmgr__fail(MMGR_ERR_INVALID_FILE, "%s:%u: %s%s%s", reader->name, node->line, why, shown[0] ? ": " : "",
-               shown);
+    mmgr__fail(MMGR_ERR_INVALID_FILE, "%s:%u: %s%s%s", reader->name, node->line, why,
+               shown[0] ? ": " : "", shown);
     mmgr__error_set_subject(reader->name);
     return MMGR_ERR_INVALID_FILE;
 }
 
-static enum mmgr_result copy_text(const struct reader *reader, const struct mmgr__yaml *node, char **text)
+static enum mmgr_result copy_text(const struct reader *reader, const struct mmgr__yaml *node,
+                                  char **text)
 {
     if (node->kind != MMGR__YAML_SCALAR || node->text[0] == '\0')
         return fail_at(reader, node, "a text is expected here");
@@ -39,14 +42,16 @@ static enum mmgr_result copy_text(const struct reader *reader, const struct mmgr
     return *text == NULL ? mmgr__oom() : MMGR_OK;
 }
 
-static enum mmgr_result read_u64(const struct reader *reader, const struct mmgr__yaml *node, uint64_t *value)
+static enum mmgr_result read_u64(const struct reader *reader, const struct mmgr__yaml *node,
+                                 uint64_t *value)
 {
     if (node->kind != MMGR__YAML_SCALAR || !mmgr__parse_u64(node->text, value))
         return fail_at(reader, node, "a whole number is expected here");
     return MMGR_OK;
 }
 
-static enum mmgr_result read_bool(const struct reader *reader, const struct mmgr__yaml *node, int *value)
+static enum mmgr_result read_bool(const struct reader *reader, const struct mmgr__yaml *node,
+                                  int *value)
 {
     if (node->kind != MMGR__YAML_SCALAR ||
         (strcmp(node->text, "true") != 0 && strcmp(node->text, "false") != 0))
@@ -117,7 +122,8 @@ static enum mmgr_result read_shape(const struct reader *reader, const struct mmg
         if (dim->values == NULL)
             return mmgr__oom();
         for (; dim->count < item_count(value); dim->count++) {
-            enum mmgr_result result = read_u64(reader, item_at(value, dim->count), &dim->values[dim->count]);
+            enum mmgr_result result =
+                read_u64(reader, item_at(value, dim->count), &dim->values[dim->count]);
             if (result != MMGR_OK)
                 return result;
         }
@@ -125,7 +131,8 @@ static enum mmgr_result read_shape(const struct reader *reader, const struct mmg
     return MMGR_OK;
 }
 
-static enum mmgr_result read_file_name(const struct reader *reader, const struct mmgr__yaml *node, char **file)
+static enum mmgr_result read_file_name(const struct reader *reader, const struct mmgr__yaml *node,
+                                       char **file)
 {
     enum mmgr_result result = copy_text(reader, node, file);
 
@@ -148,7 +155,8 @@ static enum mmgr_result read_group(struct reader *reader, const struct mmgr__yam
     return result;
 }
 
-static enum mmgr_result read_use(struct reader *reader, const struct mmgr__yaml *node, struct mmgr__test *test)
+static enum mmgr_result read_use(struct reader *reader, const struct mmgr__yaml *node,
+                                 struct mmgr__test *test)
 {
     const struct mmgr__yaml *body =
         node->kind == MMGR__YAML_SCALAR ? mmgr__yaml_get(reader->define, node->text) : NULL;
@@ -171,11 +179,16 @@ static enum mmgr_result read_head(struct reader *reader, const struct mmgr__yaml
         const char *name;
         enum mmgr__test_kind kind;
         int points;
-    } kinds[] = {{"key", MMGR__TEST_KEY, 4},         {"all_keys", MMGR__TEST_ALL_KEYS, 6},
-                 {"tensors", MMGR__TEST_TENSORS, 1}, {"config", MMGR__TEST_CONFIG, 8},
-                 {"metadata", MMGR__TEST_METADATA, 3}, {"file", MMGR__TEST_FILE, 3},
-                 {"name", MMGR__TEST_NAME, 1},       {"kron", MMGR__TEST_KRON, 8},
-                 {"any", MMGR__TEST_ANY, 0},         {"all", MMGR__TEST_ALL, 0},
+    } kinds[] = {{"key", MMGR__TEST_KEY, 4},
+                 {"all_keys", MMGR__TEST_ALL_KEYS, 6},
+                 {"tensors", MMGR__TEST_TENSORS, 1},
+                 {"config", MMGR__TEST_CONFIG, 8},
+                 {"metadata", MMGR__TEST_METADATA, 3},
+                 {"file", MMGR__TEST_FILE, 3},
+                 {"name", MMGR__TEST_NAME, 1},
+                 {"kron", MMGR__TEST_KRON, 8},
+                 {"any", MMGR__TEST_ANY, 0},
+                 {"all", MMGR__TEST_ALL, 0},
                  {"use", MMGR__TEST_ALL, 0}};
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -184,9 +197,12 @@ static enum mmgr_result read_head(struct reader *reader, const struct mmgr__yaml
         test->kind = kinds[i].kind;
         test->points = kinds[i].points;
         switch (test->kind) {
-        case MMGR__TEST_KEY: case MMGR__TEST_ALL_KEYS: case MMGR__TEST_KRON:
+        case MMGR__TEST_KEY:
+        case MMGR__TEST_ALL_KEYS:
+        case MMGR__TEST_KRON:
             return read_patterns(reader, value, test);
-        case MMGR__TEST_CONFIG: case MMGR__TEST_FILE:
+        case MMGR__TEST_CONFIG:
+        case MMGR__TEST_FILE:
             return read_file_name(reader, value, &test->file);
         case MMGR__TEST_METADATA:
             return copy_text(reader, value, &test->field);
@@ -195,7 +211,8 @@ static enum mmgr_result read_head(struct reader *reader, const struct mmgr__yaml
         case MMGR__TEST_TENSORS:
             return copy_text(reader, value, &test->shown);
         default:
-            return kinds[i].name[0] == 'u' ? read_use(reader, value, test) : read_group(reader, value, test);
+            return kinds[i].name[0] == 'u' ? read_use(reader, value, test)
+                                           : read_group(reader, value, test);
         }
     }
     return fail_at(reader, key, "no such test");
@@ -238,7 +255,8 @@ static enum mmgr_result read_option(struct reader *reader, const struct mmgr__ya
         return copy_text(reader, value, &test->fallback);
     if (test->kind == MMGR__TEST_CONFIG && strcmp(name, "missing") == 0)
         return read_bool(reader, value, &test->missing);
-    if ((test->kind == MMGR__TEST_CONFIG || test->kind == MMGR__TEST_METADATA) && strcmp(name, "is") == 0)
+    if ((test->kind == MMGR__TEST_CONFIG || test->kind == MMGR__TEST_METADATA) &&
+        strcmp(name, "is") == 0)
         return read_texts(reader, value, &test->values);
     if (test->kind == MMGR__TEST_METADATA && strcmp(name, "has") == 0)
         return read_texts(reader, value, &test->parts);
@@ -276,7 +294,8 @@ static enum mmgr_result read_tests(struct reader *reader, const struct mmgr__yam
     return MMGR_OK;
 }
 
-/* --- the fields that a rule sets --------------------------------------------------------------------- */
+/* --- the fields that a rule sets
+ * --------------------------------------------------------------------- */
 
 static enum mmgr_result read_choice(struct reader *reader, const struct mmgr__yaml *node,
                                     struct mmgr__choice *choice)
@@ -310,10 +329,12 @@ static enum mmgr_result check_term(const struct reader *reader, const struct mmg
 {
     const struct mmgr__field *row = mmgr__field_by_id(field);
 
-    /* Hosts may name types and families of their own, but a variant that only differs in case is a slip. */
+    /* Hosts may name types and families of their own, but a variant that only differs in case is a
+     * slip. */
     for (const char *c = value; row != NULL && row->taxonomy != 0 && *c != '\0'; c++)
         if (!((*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9') || *c == '-' || *c == '_'))
-            return fail_at(reader, node, "only lower-case letters, digits, - and _ are allowed here");
+            return fail_at(reader, node,
+                           "only lower-case letters, digits, - and _ are allowed here");
     return MMGR_OK;
 }
 
@@ -368,13 +389,16 @@ static enum mmgr_result read_member(struct reader *reader, const struct mmgr__ya
         const char *name;
         char **text;
         enum mmgr_field field;
-    } texts[] = {{"name", &rule->name, MMGR_FIELD_NAME}, {"type", &rule->type, MMGR_FIELD_TYPE},
-                 {"base", &rule->base, MMGR_FIELD_BASE}, {"format", &rule->format, MMGR_FIELD_FORMAT}};
+    } texts[] = {{"name", &rule->name, MMGR_FIELD_NAME},
+                 {"type", &rule->type, MMGR_FIELD_TYPE},
+                 {"base", &rule->base, MMGR_FIELD_BASE},
+                 {"format", &rule->format, MMGR_FIELD_FORMAT}};
 
     for (size_t i = 0; i < 4; i++) {
         if (strcmp(key->text, texts[i].name) == 0) {
             enum mmgr_result result = copy_text(reader, value, texts[i].text);
-            return result == MMGR_OK ? check_term(reader, value, texts[i].field, *texts[i].text) : result;
+            return result == MMGR_OK ? check_term(reader, value, texts[i].field, *texts[i].text)
+                                     : result;
         }
     }
     if (strcmp(key->text, "on") == 0)
@@ -419,14 +443,16 @@ static enum mmgr_result read_rule(struct reader *reader, const struct mmgr__yaml
 
 static enum mmgr_result read_document(struct reader *reader, const struct mmgr__yaml *root)
 {
-    const struct mmgr__yaml *version = mmgr__yaml_get(root, "version"), *list = mmgr__yaml_get(root, "rules");
+    const struct mmgr__yaml *version = mmgr__yaml_get(root, "version"),
+                            *list = mmgr__yaml_get(root, "rules");
 
     if (root->kind != MMGR__YAML_MAP || version == NULL || version->kind != MMGR__YAML_SCALAR ||
         strcmp(version->text, "1") != 0)
-        return fail_at(reader, version != NULL ? version : root, "a rule file begins with version: 1");
+        return fail_at(reader, version != NULL ? version : root,
+                       "a rule file begins with version: 1");
     for (size_t i = 0; i < root->count; i++)
-        if (strcmp(root->keys[i]->text, "version") != 0 && strcmp(root->keys[i]->text, "define") != 0 &&
-            strcmp(root->keys[i]->text, "rules") != 0)
+        if (strcmp(root->keys[i]->text, "version") != 0 &&
+            strcmp(root->keys[i]->text, "define") != 0 && strcmp(root->keys[i]->text, "rules") != 0)
             return fail_at(reader, root->keys[i], "rule files have no such member");
     if (list == NULL || list->kind != MMGR__YAML_LIST)
         return fail_at(reader, root, "rules is a list");
@@ -439,7 +465,8 @@ static enum mmgr_result read_document(struct reader *reader, const struct mmgr__
     return MMGR_OK;
 }
 
-/* --- freeing ----------------------------------------------------------------------------------------- */
+/* --- freeing
+ * ----------------------------------------------------------------------------------------- */
 
 static void free_tests(struct mmgr__test *items, size_t count)
 {

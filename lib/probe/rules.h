@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of the probe layer: rules as they are after reading, the key matcher that all of them share, what
- * is being probed, and the outcome of a rule. The form of the rule files is in docs/rules.md. */
+/* Inside of the probe layer: rules as they are after reading, the key matcher that all of them
+ * share, what is being probed, and the outcome of a rule. The form of the rule files is in
+ * docs/rules.md. */
 #ifndef PROBE_RULES_H
 #define PROBE_RULES_H
 
@@ -11,9 +12,11 @@
 #include "base/text.h"
 #include "format/format.h"
 
-/* --- patterns of tensor names ---------------------------------------------------------------------- */
+/* --- patterns of tensor names
+ * ---------------------------------------------------------------------- */
 
-/* "*" any run, "#" one or more digits, "(a|b|)" one of; all else itself. Alternatives are expanded. */
+/* "*" any run, "#" one or more digits, "(a|b|)" one of; all else itself. Alternatives are
+ * expanded. */
 struct mmgr__pattern {
     char *text;
     uint32_t next; /* next pattern of the same bucket, plus one */
@@ -23,7 +26,8 @@ struct mmgr__patterns {
     size_t count, capacity;
     uint32_t by_first[256], by_last[256], loose; /* buckets: first pattern, plus one */
 };
-/* Expand `text` and add what is new; the numbers go to *ids (owned). Fails with a reason for people. */
+/* Expand `text` and add what is new; the numbers go to *ids (owned). Fails with a reason for
+ * people. */
 const char *mmgr__patterns_add(struct mmgr__patterns *patterns, const char *text, uint32_t **ids,
                                size_t *count);
 void mmgr__patterns_free(struct mmgr__patterns *patterns);
@@ -38,15 +42,24 @@ struct mmgr__hits {
     struct mmgr__hit *items;
     size_t count, capacity;
 };
-enum mmgr_result mmgr__hits_collect(const struct mmgr__patterns *patterns, const mmgr_checkpoint *checkpoint,
-                                    struct mmgr__hits *hits);
+enum mmgr_result mmgr__hits_collect(const struct mmgr__patterns *patterns,
+                                    const mmgr_checkpoint *checkpoint, struct mmgr__hits *hits);
 void mmgr__hits_free(struct mmgr__hits *hits);
 
-/* --- rules ----------------------------------------------------------------------------------------- */
+/* --- rules
+ * ----------------------------------------------------------------------------------------- */
 
 enum mmgr__test_kind {
-    MMGR__TEST_KEY, MMGR__TEST_ALL_KEYS, MMGR__TEST_TENSORS, MMGR__TEST_CONFIG, MMGR__TEST_METADATA,
-    MMGR__TEST_FILE, MMGR__TEST_NAME, MMGR__TEST_KRON, MMGR__TEST_ANY, MMGR__TEST_ALL
+    MMGR__TEST_KEY,
+    MMGR__TEST_ALL_KEYS,
+    MMGR__TEST_TENSORS,
+    MMGR__TEST_CONFIG,
+    MMGR__TEST_METADATA,
+    MMGR__TEST_FILE,
+    MMGR__TEST_NAME,
+    MMGR__TEST_KRON,
+    MMGR__TEST_ANY,
+    MMGR__TEST_ALL
 };
 struct mmgr__dim {
     int32_t index; /* negative: from the end */
@@ -56,13 +69,13 @@ struct mmgr__dim {
 struct mmgr__test {
     enum mmgr__test_kind kind;
     int points;
-    char *shown;          /* for people */
-    uint32_t *patterns;   /* KEY, ALL_KEYS, KRON */
+    char *shown;        /* for people */
+    uint32_t *patterns; /* KEY, ALL_KEYS, KRON */
     size_t pattern_count;
     struct mmgr__dim *dims;
     size_t dim_count;
-    uint32_t rank;        /* plus one; 0 = any */
-    uint64_t min, max;    /* number of tensors */
+    uint32_t rank;     /* plus one; 0 = any */
+    uint64_t min, max; /* number of tensors */
     int every, missing;
     char *file, *field, *fallback; /* CONFIG; METADATA: field is the key; FILE: file */
     struct mmgr__strings values;   /* CONFIG, METADATA: one of; NAME: patterns; empty: anything */
@@ -75,7 +88,8 @@ struct mmgr__tests {
     struct mmgr__test *items;
     size_t count;
 };
-/* A value of a further field, if its tests hold: a text, or what a config or a file's first line says. */
+/* A value of a further field, if its tests hold: a text, or what a config or a file's first line
+ * says. */
 struct mmgr__choice {
     char *value, *file, *field;
     struct mmgr__tests tests;
@@ -108,7 +122,8 @@ struct mmgr__rule_file {
 };
 extern const struct mmgr__rule_file mmgr__rule_files[];
 
-/* --- what is probed -------------------------------------------------------------------------------- */
+/* --- what is probed
+ * -------------------------------------------------------------------------------- */
 
 struct mmgr__config_slot {
     char *path;
@@ -116,8 +131,8 @@ struct mmgr__config_slot {
 };
 struct mmgr__subject {
     const char *path;
-    char *name;                  /* file without its suffix, or folder */
-    char *hint;                  /* lower-case name for hints; a folder "vae" is called by its parent */
+    char *name; /* file without its suffix, or folder */
+    char *hint; /* lower-case name for hints; a folder "vae" is called by its parent */
     struct mmgr__folder *folder; /* NULL: a file */
     mmgr_checkpoint *checkpoint; /* NULL: a folder whose weights are in a format that is not read */
     struct mmgr__hits hits;
@@ -125,7 +140,8 @@ struct mmgr__subject {
     size_t config_count, config_capacity;
     uint64_t file_size;
     struct mmgr_error unread; /* why there is no checkpoint */
-    enum mmgr_result failed; /* a config could not be read: sticky, the thread's last error has why */
+    enum mmgr_result
+        failed; /* a config could not be read: sticky, the thread's last error has why */
 };
 enum mmgr_result mmgr__subject_open(const char *path, const struct mmgr__rules *rules,
                                     struct mmgr__subject *subject);
@@ -136,13 +152,14 @@ const json_t *mmgr__subject_config(struct mmgr__subject *subject, const char *pa
 char *mmgr__subject_value(struct mmgr__subject *subject, const char *file, const char *field);
 uint64_t mmgr__subject_bytes_read(const struct mmgr__subject *subject);
 
-/* --- evaluation ------------------------------------------------------------------------------------ */
+/* --- evaluation
+ * ------------------------------------------------------------------------------------ */
 
 struct mmgr__outcome {
     const struct mmgr__rule *rule;
     int matched;
-    int score;                       /* points of what holds */
-    struct mmgr__strings evidence;   /* only when asked for */
+    int score;                     /* points of what holds */
+    struct mmgr__strings evidence; /* only when asked for */
     struct mmgr__strings missing;
 };
 /* Whether all tests hold; points are added up, sentences are written where lists are given. */

@@ -11,8 +11,8 @@
 #include "base/path.h"
 #include "probe/rules.h"
 
-static const char *const suffixes[] = {".safetensors.index.json", ".safetensors", ".bin", ".pt", ".pth",
-                                       ".ckpt", ".gguf"};
+static const char *const suffixes[] = {
+    ".safetensors.index.json", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"};
 
 /* File without its suffix, or folder name, of the absolute path. */
 static char *make_name(const char *absolute, int folder)
@@ -93,7 +93,8 @@ enum mmgr_result mmgr__subject_open(const char *path, const struct mmgr__rules *
         result = mmgr__folder_open(path, &subject->folder);
     if (result == MMGR_OK)
         result = mmgr_checkpoint_open(path, NULL, &subject->checkpoint);
-    /* A folder may be known by its configs although its weights are in a format that is not read. */
+    /* A folder may be known by its configs although its weights are in a format that is not
+     * read. */
     if (result == MMGR_ERR_UNSUPPORTED && subject->folder != NULL) {
         mmgr__error_save(&subject->unread);
         result = MMGR_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How fast a header of 1,500 tensors is read: our scanner with every check, against jansson's tree alone.
- * Prints the figures; it never fails for being slow. */
+/* How fast a header of 1,500 tensors is read: our scanner with every check, against jansson's tree
+ * alone. Prints the figures; it never fails for being slow. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "format/header.h"
 
 #define TENSORS 1500
-#define ROUNDS 200
+#define ROUNDS  200
 
 static size_t make_header(char *text, size_t room)
 {
@@ -19,12 +19,13 @@ static size_t make_header(char *text, size_t room)
 
     for (int i = 0; i < TENSORS; i++) {
         uint64_t bytes = UINT64_C(1280) * 640 * 2;
-        length += (size_t)snprintf(text + length, room - length,
-                                   ",\"model.diffusion_model.output_blocks.%d.1.transformer_blocks.%d.attn%d."
-                                   "to_out.0.weight\":{\"dtype\":\"F16\",\"shape\":[1280,640],"
-                                   "\"data_offsets\":[%llu,%llu]}",
-                                   i / 20, i / 2 % 10, i % 2 + 1, (unsigned long long)at,
-                                   (unsigned long long)(at + bytes));
+        length += (size_t)snprintf(
+            text + length, room - length,
+            ",\"model.diffusion_model.output_blocks.%d.1.transformer_blocks.%d.attn%d."
+            "to_out.0.weight\":{\"dtype\":\"F16\",\"shape\":[1280,640],"
+            "\"data_offsets\":[%llu,%llu]}",
+            i / 20, i / 2 % 10, i % 2 + 1, (unsigned long long)at,
+            (unsigned long long)(at + bytes));
         at += bytes;
     }
     length += (size_t)snprintf(text + length, room - length, "}");
@@ -63,7 +64,8 @@ int main(void)
         struct mmgr__bytes bytes = {&ops, &memory, "memory",
                                     8 + length + UINT64_C(1280) * 640 * 2 * TENSORS, 0};
         struct mmgr__header header;
-        if (mmgr__safetensors_read(&bytes, "memory", &header) != MMGR_OK || header.count != TENSORS) {
+        if (mmgr__safetensors_read(&bytes, "memory", &header) != MMGR_OK ||
+            header.count != TENSORS) {
             fprintf(stderr, "%s\n", mmgr_error_message(mmgr_last_error()));
             return 1;
         }

@@ -22,7 +22,8 @@ static void check(const struct mmgr__header *header, size_t size)
         for (uint16_t d = 0; d < tensor->rank; d++)
             bits *= header->dims[tensor->shape + d];
         if (tensor->begin != reached || tensor->end < tensor->begin || tensor->end > size ||
-            bits != (tensor->end - tensor->begin) * 8 || !mmgr__utf8_valid(tensor->name, strlen(tensor->name)) ||
+            bits != (tensor->end - tensor->begin) * 8 ||
+            !mmgr__utf8_valid(tensor->name, strlen(tensor->name)) ||
             !mmgr__names_find(&header->names, tensor->name, &place) || place != i)
             abort();
         reached = tensor->end;

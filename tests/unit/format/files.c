@@ -84,7 +84,9 @@ void make_model(const char *arguments)
     const char *root = getenv("MMGR_SOURCE_ROOT");
     char command[8192];
 
-    snprintf(command, sizeof(command), "PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 '%s/tests/models/make_model.py' %s >/dev/null",
-             root != NULL ? root : ".", arguments);
+    snprintf(
+        command, sizeof(command),
+        "PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 '%s/tests/models/make_model.py' %s >/dev/null",
+        root != NULL ? root : ".", arguments);
     assert_int_equal(system(command), 0);
 }

@@ -45,7 +45,8 @@ static mmgr_checkpoint *open_ok(const char *path, const char *component, const c
     return checkpoint;
 }
 
-static void expect(enum mmgr_result wanted, const char *path, const char *component, const char *words)
+static void expect(enum mmgr_result wanted, const char *path, const char *component,
+                   const char *words)
 {
     struct mmgr_checkpoint_options options = {sizeof(options), 0, component, NULL};
     mmgr_checkpoint *checkpoint = (mmgr_checkpoint *)&options;
@@ -65,10 +66,11 @@ static void one_file(void **state)
     uint64_t index;
     const char *key, *value;
 
-    put_safetensors(at(folder, "x.safetensors"),
-                    "{\"__metadata__\":{\"format\":\"pt\",\"k\":\"v\\n\"},\"b\":" F32(8, 16) ",\"a\\u0062\":" F32(0, 8)
-                    ",\"s\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[16,18]}}  ",
-                    18);
+    put_safetensors(
+        at(folder, "x.safetensors"),
+        "{\"__metadata__\":{\"format\":\"pt\",\"k\":\"v\\n\"},\"b\":" F32(8, 16) ",\"a\\u0062\":" F32(
+            0, 8) ",\"s\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[16,18]}}  ",
+        18);
     c = open_ok(at(folder, "x.safetensors"), NULL, NULL);
     assert_string_equal(mmgr_checkpoint_format(c), "safetensors");
     assert_int_equal(mmgr_checkpoint_tensor_count(c), 3);
@@ -92,7 +94,8 @@ static void one_file(void **state)
     assert_null(mmgr_checkpoint_tensor_shape(c, 2));
     assert_null(mmgr_checkpoint_tensor_strides(c, 1));
     assert_int_equal(mmgr_checkpoint_tensor_block(c, 1), MMGR_BLOCK_NONE);
-    assert_int_not_equal(mmgr_checkpoint_tensor_storage(c, 0), mmgr_checkpoint_tensor_storage(c, 1));
+    assert_int_not_equal(mmgr_checkpoint_tensor_storage(c, 0),
+                         mmgr_checkpoint_tensor_storage(c, 1));
     assert_int_equal(mmgr_checkpoint_find(c, "c", &index), MMGR_ERR_UNKNOWN_TENSOR);
     assert_int_equal(mmgr_checkpoint_metadata_count(c), 2);
     assert_int_equal(mmgr_checkpoint_metadata_at(c, 1, &key, &value), MMGR_OK);
@@ -111,11 +114,12 @@ static void dtypes(void **state)
     static const struct {
         const char *name;
         unsigned bits;
-    } rows[] = {{"BOOL", 8},        {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6},  {"U8", 8},
-                {"I8", 8},          {"F8_E5M2", 8},     {"F8_E4M3", 8},     {"F8_E8M0", 8},
-                {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},        {"U16", 16},     {"F16", 16},
-                {"BF16", 16},       {"I32", 32},        {"U32", 32},        {"F32", 32},     {"C64", 64},
-                {"F64", 64},        {"I64", 64},        {"U64", 64}};
+    } rows[] = {{"BOOL", 8},    {"F4", 4},          {"F6_E2M3", 6},     {"F6_E3M2", 6},
+                {"U8", 8},      {"I8", 8},          {"F8_E5M2", 8},     {"F8_E4M3", 8},
+                {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+                {"U16", 16},    {"F16", 16},        {"BF16", 16},       {"I32", 32},
+                {"U32", 32},    {"F32", 32},        {"C64", 64},        {"F64", 64},
+                {"I64", 64},    {"U64", 64}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         enum mmgr_dtype dtype = (enum mmgr_dtype)(i + 1);
@@ -124,8 +128,9 @@ static void dtypes(void **state)
         assert_string_equal(mmgr_dtype_name(dtype), rows[i].name);
         assert_int_equal(mmgr_dtype_bits(dtype), rows[i].bits);
         assert_int_equal(mmgr__dtype_parse(rows[i].name, strlen(rows[i].name)), dtype);
-        snprintf(json, sizeof(json), "{\"t\":{\"dtype\":\"%s\",\"shape\":[2,4],\"data_offsets\":[0,%u]}}",
-                 rows[i].name, bytes);
+        snprintf(json, sizeof(json),
+                 "{\"t\":{\"dtype\":\"%s\",\"shape\":[2,4],\"data_offsets\":[0,%u]}}", rows[i].name,
+                 bytes);
         put_safetensors(at(folder, "d.safetensors"), json, bytes);
         mmgr_checkpoint *c = open_ok(at(folder, "d.safetensors"), NULL, NULL);
         assert_int_equal(mmgr_checkpoint_tensor_dtype(c, 0), dtype);
@@ -133,7 +138,7 @@ static void dtypes(void **state)
     }
     assert_null(mmgr_dtype_name(MMGR_DTYPE_NONE));
     assert_null(mmgr_dtype_name((enum mmgr_dtype)23));
-    assert_null(mmgr_dtype_name((enum mmgr_dtype)-1));
+    assert_null(mmgr_dtype_name((enum mmgr_dtype) - 1));
     assert_int_equal(mmgr_dtype_bits((enum mmgr_dtype)99), 0);
     assert_int_equal(mmgr__dtype_parse("F3", 2), MMGR_DTYPE_NONE);
     assert_int_equal(mmgr__dtype_parse("F321", 4), MMGR_DTYPE_NONE);
@@ -156,10 +161,11 @@ static void make_pipeline(void)
     make_dir(at(folder, "p/text_encoder"));
     make_dir(at(folder, "p/scheduler"));
     make_dir(at(folder, "p/extra"));
-    put_text(at(folder, "p/model_index.json"),
-             "{\"_class_name\":\"X\",\"unet\":[\"diffusers\",\"U\"],\"text_encoder\":[\"t\",\"C\"],"
-             "\"scheduler\":[\"diffusers\",\"S\"],\"safety_checker\":[null,null],\"gone\":[\"a\",\"b\"],"
-             "\"requires_safety_checker\":false}");
+    put_text(
+        at(folder, "p/model_index.json"),
+        "{\"_class_name\":\"X\",\"unet\":[\"diffusers\",\"U\"],\"text_encoder\":[\"t\",\"C\"],"
+        "\"scheduler\":[\"diffusers\",\"S\"],\"safety_checker\":[null,null],\"gone\":[\"a\",\"b\"],"
+        "\"requires_safety_checker\":false}");
     put_text(at(folder, "p/scheduler/scheduler_config.json"), "{\"prediction_type\":\"epsilon\"}");
     put_part("p/unet/diffusion_pytorch_model.safetensors", "u");
     put_part("p/unet/diffusion_pytorch_model.fp16.safetensors", "u16");
@@ -177,7 +183,8 @@ static void pipelines(void **state)
     mmgr_checkpoint *c = open_ok(at(folder, "p/"), NULL, NULL);
     assert_string_equal(mmgr_checkpoint_format(c), "folder");
     assert_int_equal(mmgr_checkpoint_file_count(c), 2);
-    assert_string_equal(mmgr_checkpoint_file_path(c, 0), "unet/diffusion_pytorch_model.safetensors");
+    assert_string_equal(mmgr_checkpoint_file_path(c, 0),
+                        "unet/diffusion_pytorch_model.safetensors");
     assert_string_equal(mmgr_checkpoint_file_path(c, 1), "text_encoder/model.fp16.safetensors");
     assert_int_equal(mmgr_checkpoint_find(c, "t16", &index), MMGR_OK);
     assert_int_equal(mmgr_checkpoint_tensor_file(c, index), 1);
@@ -199,7 +206,8 @@ static void pipelines(void **state)
     expect(MMGR_ERR_INVALID_FILE, at(folder, "p"), "scheduler", "no weight file");
     expect(MMGR_ERR_UNSAFE_PATH, at(folder, "p"), "../p", NULL);
     expect(MMGR_ERR_UNSAFE_PATH, at(folder, "p"), "..", NULL);
-    expect(MMGR_ERR_UNKNOWN_SUBMODEL, at(folder, "p/unet/diffusion_pytorch_model.safetensors"), "unet", "file");
+    expect(MMGR_ERR_UNKNOWN_SUBMODEL, at(folder, "p/unet/diffusion_pytorch_model.safetensors"),
+           "unet", "file");
     expect(MMGR_ERR_PATH_NOT_FOUND, at(folder, "nowhere"), NULL, "nowhere");
 }
 
@@ -230,9 +238,10 @@ static void shards(void **state)
     mmgr_checkpoint *c = open_ok(at(folder, "s"), NULL, NULL);
     assert_int_equal(mmgr_checkpoint_file_count(c), 2);
     mmgr_checkpoint_unref(c);
-    put_text(at(folder, "s/model.safetensors.index.json"),
-             "{\"metadata\":{\"total_size\":16.0},\"weight_map\":{\"b\":\"model-00002-of-00002.safetensors\","
-             "\"\\u0061\":\"model-00001-of-00002.safetensors\"}}");
+    put_text(
+        at(folder, "s/model.safetensors.index.json"),
+        "{\"metadata\":{\"total_size\":16.0},\"weight_map\":{\"b\":\"model-00002-of-00002.safetensors\","
+        "\"\\u0061\":\"model-00001-of-00002.safetensors\"}}");
     c = open_ok(at(folder, "s"), NULL, NULL);
     assert_int_equal(mmgr_checkpoint_find(c, "a", &index), MMGR_OK);
     assert_string_equal(mmgr_checkpoint_file_path(c, mmgr_checkpoint_tensor_file(c, index)),
@@ -249,11 +258,18 @@ static void shards(void **state)
 static void index_faults(void **state)
 {
     static const char *const texts[] = {
-        "", "[]", "{}", "{\"weight_map\":{}}", "{\"weight_map\":[]}", "{\"weight_map\":{\"a\":null}}",
+        "",
+        "[]",
+        "{}",
+        "{\"weight_map\":{}}",
+        "{\"weight_map\":[]}",
+        "{\"weight_map\":{\"a\":null}}",
         "{\"weight_map\":{\"a\":\"m.safetensors\",\"a\":\"m.safetensors\"}}",
         "{\"weight_map\":{\"a\":\"m.safetensors\"},\"weight_map\":{\"a\":\"m.safetensors\"}}",
-        "{\"weight_map\":{\"a\":\"m.safetensors\"}} x", "{\"weight_map\":{\"a\":\"m.safetensors\"}",
-        "{\"weight_map\":{\"a\\u0000\":\"m.safetensors\"}}", "{\"weight_map\":{\"b\":\"m.safetensors\"}}",
+        "{\"weight_map\":{\"a\":\"m.safetensors\"}} x",
+        "{\"weight_map\":{\"a\":\"m.safetensors\"}",
+        "{\"weight_map\":{\"a\\u0000\":\"m.safetensors\"}}",
+        "{\"weight_map\":{\"b\":\"m.safetensors\"}}",
     };
 
     make_dir(at(folder, "s"));
@@ -262,7 +278,8 @@ static void index_faults(void **state)
         put_text(at(folder, "s/model.safetensors.index.json"), texts[i]);
         expect(MMGR_ERR_INVALID_FILE, at(folder, "s"), NULL, NULL);
     }
-    put_text(at(folder, "s/model.safetensors.index.json"), "{\"weight_map\":{\"a\":\"m.safetensors\"}}");
+    put_text(at(folder, "s/model.safetensors.index.json"),
+             "{\"weight_map\":{\"a\":\"m.safetensors\"}}");
     mmgr_checkpoint_unref(open_ok(at(folder, "s"), NULL, NULL));
 }
 
@@ -325,8 +342,10 @@ static void hostile_folders(void **state)
     make_dir(at(folder, "h/unet"));
     assert_int_equal(mkfifo(at(folder, "h/unet/model.safetensors"), 0644), 0);
     expect(MMGR_ERR_INVALID_FILE, at(folder, "h"), "unet", NULL);
-    expect(MMGR_ERR_INVALID_FILE, at(folder, "h/unet/model.safetensors"), NULL, "not a regular file");
-    put_text(at(folder, "h/unet/model.safetensors.index.json"), "{\"weight_map\":{\"a\":\"model.safetensors\"}}");
+    expect(MMGR_ERR_INVALID_FILE, at(folder, "h/unet/model.safetensors"), NULL,
+           "not a regular file");
+    put_text(at(folder, "h/unet/model.safetensors.index.json"),
+             "{\"weight_map\":{\"a\":\"model.safetensors\"}}");
     expect(MMGR_ERR_INVALID_FILE, at(folder, "h"), "unet", "not a regular file");
 
     put_text(at(folder, "h/model_index.json"), "[1,2]");
@@ -375,17 +394,23 @@ static void weight_names(void **state)
 {
     char variant[32];
 
-    assert_int_equal(mmgr__weight_variant("unet/model.fp16.safetensors", variant, sizeof(variant)), 1);
+    assert_int_equal(mmgr__weight_variant("unet/model.fp16.safetensors", variant, sizeof(variant)),
+                     1);
     assert_string_equal(variant, "fp16");
-    assert_int_equal(mmgr__weight_variant("model.fp16-00001-of-00002.safetensors", variant, sizeof(variant)), 1);
+    assert_int_equal(
+        mmgr__weight_variant("model.fp16-00001-of-00002.safetensors", variant, sizeof(variant)), 1);
     assert_string_equal(variant, "fp16");
-    assert_int_equal(mmgr__weight_variant("model-00001-of-00002.fp16.safetensors", variant, sizeof(variant)), 1);
+    assert_int_equal(
+        mmgr__weight_variant("model-00001-of-00002.fp16.safetensors", variant, sizeof(variant)), 1);
     assert_string_equal(variant, "fp16");
-    assert_int_equal(mmgr__weight_variant("model.safetensors.index.fp16.json", variant, sizeof(variant)), 1);
+    assert_int_equal(
+        mmgr__weight_variant("model.safetensors.index.fp16.json", variant, sizeof(variant)), 1);
     assert_string_equal(variant, "fp16");
-    assert_int_equal(mmgr__weight_variant("model.fp16.safetensors.index.json", variant, sizeof(variant)), 1);
+    assert_int_equal(
+        mmgr__weight_variant("model.fp16.safetensors.index.json", variant, sizeof(variant)), 1);
     assert_string_equal(variant, "fp16");
-    assert_int_equal(mmgr__weight_variant("sd-v1.5-inpaint.safetensors", variant, sizeof(variant)), 1);
+    assert_int_equal(mmgr__weight_variant("sd-v1.5-inpaint.safetensors", variant, sizeof(variant)),
+                     1);
     assert_string_equal(variant, "");
     assert_int_equal(mmgr__weight_variant("config.json", variant, sizeof(variant)), 0);
     assert_int_equal(mmgr__is_weight_name("a.BIN"), 1);
@@ -403,11 +428,12 @@ static void large_file_reads_little(void **state)
 
     json[length++] = '{';
     for (int i = 0; i < 1536; i++, at_byte += each)
-        length += (size_t)snprintf(json + length, room - length,
-                                   "%s\"model.diffusion_model.blocks.%d.weight\":{\"dtype\":\"F16\",\"shape\":[2048,2048],"
-                                   "\"data_offsets\":[%llu,%llu]}",
-                                   i == 0 ? "" : ",", i, (unsigned long long)at_byte,
-                                   (unsigned long long)(at_byte + each));
+        length += (size_t)snprintf(
+            json + length, room - length,
+            "%s\"model.diffusion_model.blocks.%d.weight\":{\"dtype\":\"F16\",\"shape\":[2048,2048],"
+            "\"data_offsets\":[%llu,%llu]}",
+            i == 0 ? "" : ",", i, (unsigned long long)at_byte,
+            (unsigned long long)(at_byte + each));
     snprintf(json + length, room - length, "}");
     put_safetensors(at(folder, "big.safetensors"), json, at_byte);
     mmgr__io_counters(&before);
@@ -434,7 +460,9 @@ static void changed_file_is_noticed(void **state)
     close(fd);
     assert_int_equal(mmgr__checkpoint_open_file(c, 1, &fd), MMGR_ERR_ARGUMENT);
     put_part("p/unet/other", "changed");
-    assert_int_equal(rename(at(folder, "p/unet/other"), at(folder, "p/unet/diffusion_pytorch_model.safetensors")), 0);
+    assert_int_equal(rename(at(folder, "p/unet/other"),
+                            at(folder, "p/unet/diffusion_pytorch_model.safetensors")),
+                     0);
     assert_int_equal(mmgr__checkpoint_open_file(c, 0, &fd), MMGR_ERR_INVALID_FILE);
     mmgr_checkpoint_unref(c);
 }

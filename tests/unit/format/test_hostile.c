@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Broken and hostile files: the whole corpus, every allocation failing in turn, nothing read or allocated
- * on the word of the file alone. */
+/* Broken and hostile files: the whole corpus, every allocation failing in turn, nothing read or
+ * allocated on the word of the file alone. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +45,8 @@ static int answers(const char *name)
     int right = strncmp(code, name, prefix) == 0 && code[prefix] == '\0';
 
     if (!right)
-        print_error("%s: %s (%s)\n", name, code, result != MMGR_OK ? mmgr_error_message(mmgr_last_error()) : "");
+        print_error("%s: %s (%s)\n", name, code,
+                    result != MMGR_OK ? mmgr_error_message(mmgr_last_error()) : "");
     if (result == MMGR_OK) {
         mmgr_checkpoint_unref(checkpoint);
         return right;
@@ -101,7 +102,8 @@ static int sweep(const char *name)
         if (result == MMGR_OK) {
             mmgr_checkpoint_unref(checkpoint);
             assert_int_equal(mmgr__alloc_live(), live);
-            /* One failure may be got round; when all from here on fail and it still works, none is left. */
+            /* One failure may be got round; when all from here on fail and it still works, none is
+             * left. */
             mmgr__alloc_fail_at(number, 1);
             result = mmgr_checkpoint_open(at(folder, name), NULL, &checkpoint);
             mmgr__alloc_fail_at(0, 0);
@@ -153,9 +155,10 @@ static void watched_close(void *self)
 static void no_large_read_on_its_word(void **state)
 {
     static const struct mmgr__source_ops ops = {watched_read, watched_close};
-    /* A header of 90 MB is announced and would fit the file, but does not begin as one; one that is longer
-     * than the file; one beyond the limit. */
-    static const char heads[3][16] = {"\0\112\135\005\0\0\0\0xx", "\0\112\135\005\0\0\0\0{}", "\1\341\365\005\0\0\0\0{}"};
+    /* A header of 90 MB is announced and would fit the file, but does not begin as one; one that is
+     * longer than the file; one beyond the limit. */
+    static const char heads[3][16] = {"\0\112\135\005\0\0\0\0xx", "\0\112\135\005\0\0\0\0{}",
+                                      "\1\341\365\005\0\0\0\0{}"};
     static const uint64_t sizes[3] = {UINT64_C(1) << 40, 80000000, UINT64_C(1) << 40};
 
     for (int i = 0; i < 3; i++) {

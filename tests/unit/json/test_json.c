@@ -64,12 +64,61 @@ static void sound_documents(void **state)
 static void broken_documents(void **state)
 {
     static const char *const texts[] = {
-        "", " ", "{", "[", "}", "]", "{]", "[}", "[1,]", "{\"a\":1,}", "{,}", "[,1]", "{\"a\"}",
-        "{\"a\":}", "{\"a\" 1}", "{a:1}", "{'a':1}", "{1:2}", "[1 2]", "[1]]", "{}{}", "{} x", "01", "-",
-        "1.", ".5", "+1", "1e", "1e+", "0x10", "NaN", "Infinity", "-Infinity", "tru", "True", "nul",
-        "\"", "\"abc", "\"\\x41\"", "\"\\u12\"", "\"\\u12g4\"", "\"\\", "\"a\nb\"", "\"a\x01\"", "\"\x1f\"",
-        "\"\xc0\xaf\"", "\"\x80\"", "\"\xe2\x82\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "/**/1",
-        "\xef\xbb\xbf{}", "[1,2,3}", "\"long enough for a word\x02\"", "\v1",
+        "",
+        " ",
+        "{",
+        "[",
+        "}",
+        "]",
+        "{]",
+        "[}",
+        "[1,]",
+        "{\"a\":1,}",
+        "{,}",
+        "[,1]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\" 1}",
+        "{a:1}",
+        "{'a':1}",
+        "{1:2}",
+        "[1 2]",
+        "[1]]",
+        "{}{}",
+        "{} x",
+        "01",
+        "-",
+        "1.",
+        ".5",
+        "+1",
+        "1e",
+        "1e+",
+        "0x10",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "tru",
+        "True",
+        "nul",
+        "\"",
+        "\"abc",
+        "\"\\x41\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\\",
+        "\"a\nb\"",
+        "\"a\x01\"",
+        "\"\x1f\"",
+        "\"\xc0\xaf\"",
+        "\"\x80\"",
+        "\"\xe2\x82\"",
+        "\"\xed\xa0\x80\"",
+        "\"\xf4\x90\x80\x80\"",
+        "/**/1",
+        "\xef\xbb\xbf{}",
+        "[1,2,3}",
+        "\"long enough for a word\x02\"",
+        "\v1",
     };
     char found[64];
 
@@ -187,7 +236,8 @@ static void unescaping(void **state)
     expect_unescaped("", "");
     expect_unescaped("plain text of more than eight bytes", "plain text of more than eight bytes");
     expect_unescaped("\\\"\\\\\\/\\b\\f\\n\\r\\t", "\"\\/\b\f\n\r\t");
-    expect_unescaped("a\\u0041\\u00e9\\u20AC\\ud83d\\ude00z", "aA\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z");
+    expect_unescaped("a\\u0041\\u00e9\\u20AC\\ud83d\\ude00z",
+                     "aA\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z");
     expect_unescaped("\\u0001\\uffff", "\x01\xef\xbf\xbf");
     expect_unescaped("\xc3\xa4\\n", "\xc3\xa4\n");
     expect_unescaped("\\u0000", NULL);
@@ -223,7 +273,8 @@ static void documents(void **state)
     json_t *root = NULL;
     const char *text = "{\"b\": \"x\",\n \"a\": [1, 2.5, true]}";
 
-    assert_int_equal(mmgr__json_parse(text, strlen(text), MMGR_ERR_PROTOCOL, "the answer", &root), MMGR_OK);
+    assert_int_equal(mmgr__json_parse(text, strlen(text), MMGR_ERR_PROTOCOL, "the answer", &root),
+                     MMGR_OK);
     assert_string_equal(mmgr__json_text(root, "b"), "x");
     assert_null(mmgr__json_text(root, "a"));
     assert_null(mmgr__json_text(root, "c"));
@@ -272,11 +323,11 @@ static void refused_documents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sound_documents),   cmocka_unit_test(broken_documents),
-        cmocka_unit_test(prefixes),          cmocka_unit_test(special_byte_at_each_place),
-        cmocka_unit_test(depth_limit),       cmocka_unit_test(spans_and_skip),
-        cmocka_unit_test(unescaping),        cmocka_unit_test(unsigned_numbers),
-        cmocka_unit_test(documents),         cmocka_unit_test(refused_documents),
+        cmocka_unit_test(sound_documents), cmocka_unit_test(broken_documents),
+        cmocka_unit_test(prefixes),        cmocka_unit_test(special_byte_at_each_place),
+        cmocka_unit_test(depth_limit),     cmocka_unit_test(spans_and_skip),
+        cmocka_unit_test(unescaping),      cmocka_unit_test(unsigned_numbers),
+        cmocka_unit_test(documents),       cmocka_unit_test(refused_documents),
     };
 
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);

@@ -60,7 +60,8 @@ static void known_figures(void **state)
     expect_hash(at(folder, "abc.safetensors"), "xxh3", "xxh3:06b05ab6733a618578af5f94892f3950");
     put_text(at(folder, "empty"), "");
     expect_hash(at(folder, "empty"), "xxh3", "xxh3:99aa06d3014798d86001c324468d497f");
-    expect_hash(at(folder, "abc.safetensors"), NULL, xxh3_text("sampled", "\3\0\0\0\0\0\0\0abc", 11));
+    expect_hash(at(folder, "abc.safetensors"), NULL,
+                xxh3_text("sampled", "\3\0\0\0\0\0\0\0abc", 11));
 }
 
 /* Around the size at which sampling begins, and far beyond it. */
@@ -122,7 +123,8 @@ static void folders(void **state)
     put_text(at(folder, "m/a.safetensors"), "abc");
     assert_int_equal(symlink("a.safetensors", at(folder, "m/link.safetensors")), 0);
     length += (size_t)snprintf(lines, sizeof(lines), "a.safetensors%c3%c%s\n", 0, 0, hex);
-    length += (size_t)snprintf(lines + length, sizeof(lines) - length, "unet/b.safetensors%c3%c%s\n", 0, 0, hex);
+    length += (size_t)snprintf(lines + length, sizeof(lines) - length,
+                               "unet/b.safetensors%c3%c%s\n", 0, 0, hex);
     put_file(at(folder, "lines"), lines, length);
     char *wanted = NULL;
     assert_int_equal(mmgr_hash_path(at(folder, "lines"), "sha256", &wanted), MMGR_OK);

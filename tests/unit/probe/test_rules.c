@@ -70,9 +70,12 @@ static const struct {
     {HEAD RULE "    all:\n      - {key: a}\n    set: {variant: Normal Size}\n", 9},
     {HEAD "  - {name: r, type: LoRA, base: sd-1, format: lycoris, all: [{key: a}]}\n", 3},
     {HEAD "  - {name: r, type: lora, base: sd-1, format: x, all: [{key: a}]}\n"
-          "  - {name: r, type: lora, base: sd-1, format: x, all: [{key: a}]}\n", 4},
+          "  - {name: r, type: lora, base: sd-1, format: x, all: [{key: a}]}\n",
+     4},
     {HEAD "  - {name: r\n", 4},
-    {"version: 1\ndefine:\n  a: [{use: b}]\n  b: [{use: a}]\nrules:\n" RULE "    all:\n      - {use: a}\n", 4},
+    {"version: 1\ndefine:\n  a: [{use: b}]\n  b: [{use: a}]\nrules:\n" RULE
+     "    all:\n      - {use: a}\n",
+     4},
 };
 
 static void faults_name_file_and_line(void **state)
@@ -83,9 +86,11 @@ static void faults_name_file_and_line(void **state)
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
         struct mmgr__rules rules = {0};
         char place[64];
-        enum mmgr_result code = mmgr__rules_parse(&rules, "mine.yaml", faults[i].text, strlen(faults[i].text));
+        enum mmgr_result code =
+            mmgr__rules_parse(&rules, "mine.yaml", faults[i].text, strlen(faults[i].text));
         snprintf(place, sizeof(place), "mine.yaml:%d:", faults[i].line);
-        if (code != MMGR_ERR_INVALID_FILE || strstr(mmgr_error_message(mmgr_last_error()), place) == NULL) {
+        if (code != MMGR_ERR_INVALID_FILE ||
+            strstr(mmgr_error_message(mmgr_last_error()), place) == NULL) {
             print_error("%s\nwanted %s, got %s\n", faults[i].text, place,
                         code == MMGR_OK ? "ok" : mmgr_error_message(mmgr_last_error()));
             wrong++;
@@ -96,16 +101,18 @@ static void faults_name_file_and_line(void **state)
     assert_int_equal(wrong, 0);
 }
 
-#define HOUSE "version: 1\nrules:\n  - name: house\n    type: house_thing\n    base: house-1\n" \
-              "    format: checkpoint\n    on: file\n    all:\n      - {key: \"house.#.weight\", shape: {0: 7}}\n" \
-              "    set: {description: of the house}\n"
+#define HOUSE \
+    "version: 1\nrules:\n  - name: house\n    type: house_thing\n    base: house-1\n" \
+    "    format: checkpoint\n    on: file\n    all:\n      - {key: \"house.#.weight\", shape: {0: 7}}\n" \
+    "    set: {description: of the house}\n"
 
 static void expect_house(mmgr_prober *prober)
 {
     mmgr_probe_result *result = NULL;
 
     put_safetensors(at(folder, "h.safetensors"),
-                    "{\"house.12.weight\":{\"dtype\":\"U8\",\"shape\":[7],\"data_offsets\":[0,7]}}", 7);
+                    "{\"house.12.weight\":{\"dtype\":\"U8\",\"shape\":[7],\"data_offsets\":[0,7]}}",
+                    7);
     assert_int_equal(mmgr_probe_path(prober, at(folder, "h.safetensors"), NULL, &result), MMGR_OK);
     assert_string_equal(mmgr_probe_result_text(result, MMGR_FIELD_TYPE), "house_thing");
     assert_string_equal(mmgr_probe_result_text(result, MMGR_FIELD_BASE), "house-1");
@@ -121,8 +128,10 @@ static void rules_of_the_host(void **state)
 
     assert_int_equal(mmgr_prober_new(NULL, &prober), MMGR_OK);
     put_safetensors(at(folder, "h.safetensors"),
-                    "{\"house.12.weight\":{\"dtype\":\"U8\",\"shape\":[7],\"data_offsets\":[0,7]}}", 7);
-    assert_int_equal(mmgr_prober_add_rules(prober, "house.yaml", HOUSE "  - broken\n"), MMGR_ERR_INVALID_FILE);
+                    "{\"house.12.weight\":{\"dtype\":\"U8\",\"shape\":[7],\"data_offsets\":[0,7]}}",
+                    7);
+    assert_int_equal(mmgr_prober_add_rules(prober, "house.yaml", HOUSE "  - broken\n"),
+                     MMGR_ERR_INVALID_FILE);
     assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "house.yaml:11"));
     assert_int_equal(mmgr_prober_add_rules(prober, "house.yaml", HOUSE), MMGR_OK);
     expect_house(prober);
@@ -133,7 +142,8 @@ static void rules_of_the_host(void **state)
     mmgr_prober_unref(same);
     /* Without them the file is unidentified. */
     assert_int_equal(mmgr_prober_new(NULL, &prober), MMGR_OK);
-    assert_int_equal(mmgr_probe_path(prober, at(folder, "h.safetensors"), NULL, &result), MMGR_ERR_UNIDENTIFIED);
+    assert_int_equal(mmgr_probe_path(prober, at(folder, "h.safetensors"), NULL, &result),
+                     MMGR_ERR_UNIDENTIFIED);
     mmgr_prober_unref(prober);
 }
 
