@@ -89,6 +89,23 @@ def test_cycles_are_collected_in_any_order(tmp_path, seed):
         assert len(again.store) == 1
 
 
+def test_no_thread_and_no_descriptor_is_left(tmp_path):
+    def held():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+    path, _ = odd(tmp_path)
+    make_everything(tmp_path / "first", path)
+    before = held()
+    for index in range(5):
+        things = make_everything(tmp_path / str(index), path)
+        assert held() > before  # the count does see what is open
+        if index % 2:
+            things["manager"].close()
+        del things
+    assert held() == before
+
+
 def test_everything_raises_after_close_and_nothing_crashes(tmp_path):
     path, data = odd(tmp_path)
     things = make_everything(tmp_path / "root", path)
