@@ -151,25 +151,42 @@ static void put_rate(FILE *out)
     }
 }
 
-/* The end of a name that fits, padded to the columns: the end tells more than the beginning. */
+static const char *next_character(const char *text)
+{
+    do {
+        text++;
+    } while (((unsigned char)*text & 0xc0) == 0x80);
+    return text;
+}
+
+/* A name padded to the columns. Of a long one the middle goes: the folder in front and the ending
+ * tell most. */
 static void put_name(FILE *out, const char *name, unsigned columns)
 {
     char *escaped = NULL;
     size_t size;
     FILE *memory = open_memstream(&escaped, &size);
-    const char *from;
+    const char *head, *tail;
 
     if (memory == NULL) {
         return;
     }
     cli_put(memory, name != NULL ? name : "");
     fclose(memory);
-    for (from = escaped; cli_width(from) > columns; from++) {
-        while (((unsigned char)from[1] & 0xc0) == 0x80) {
-            from++; // whole characters only
+    head = tail = escaped;
+    if (cli_width(escaped) > columns) {
+        size_t all = cli_width(escaped);
+
+        while (all - cli_width(head) < columns / 3) {
+            head = next_character(head);
         }
+        while (all - cli_width(head) + 2 + cli_width(tail) > columns) {
+            tail = next_character(tail);
+        }
+        fprintf(out, "%.*s..", (int)(head - escaped), escaped);
+        columns -= (unsigned)(all - cli_width(head)) + 2;
     }
-    fprintf(out, "%s%*s", from, (int)(columns - cli_width(from)), "");
+    fprintf(out, "%s%*s", tail, (int)(columns - cli_width(tail)), "");
     free(escaped);
 }
 

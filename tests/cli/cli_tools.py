@@ -122,7 +122,7 @@ def bytes_below(folder):
     total = 0
     for path in Path(folder).rglob("*"):
         try:
-            total += path.stat().st_blocks * 512 if path.is_file() else 0
+            total += path.stat().st_size if path.is_file() else 0
         except FileNotFoundError:
             pass
     return total

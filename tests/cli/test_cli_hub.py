@@ -240,7 +240,7 @@ def test_the_smallest_host(cli):
     assert "install.completed" in done.stderr
     again = subprocess.run([MINIMAL, "acme/no-such"], env=env, capture_output=True, text=True,
                            timeout=120, check=False)
-    assert again.returncode == 3 and again.stderr.startswith("minimal: repo_not_found: ")
+    assert again.returncode == 3 and "minimal: repo_not_found: acme/no-such" in again.stderr
     assert cli.json("list")["total"] == 1
 
 
@@ -256,7 +256,7 @@ def test_interrupted_install_goes_on(cli, hub, repos, number, status):
     assert result.out == "" and "goes on where it stopped" in result.err
     assert cli.json("list")["total"] == 0
     kept = bytes_below(cli.root / "models/.staging")
-    assert kept > 500_000
+    assert kept > 1_000_000
     hub.faults.clear()
     hub.log.clear()
     record = cli.json("install", "acme/pipeline")
@@ -377,10 +377,10 @@ def on_terminal(cli, *arguments):
 
 
 def test_bars_on_a_terminal(cli, hub):
-    hub.faults.install({"kind": "slow", "host": "cdn", "rate": 8_000_000})
+    hub.faults.install({"kind": "slow", "host": "cdn", "rate": 3_000_000})
     seen = on_terminal(cli, "install", "acme/pipeline")
     assert "total" in seen and "100%" in seen and "/s" in seen and "left" in seen
-    assert "diffusion_pytorch_model" in seen, "one bar a file"
+    assert re.search(r"unet/.*\.\..*\.fp16\.safetensors", seen), "one bar a file"
     for line in re.sub(r"\x1b\[[0-9]*[A-Z]", "", seen).replace("\r", "").split("\n"):
         assert len(line) <= 99, line
 
