@@ -111,6 +111,11 @@ static enum mmgr_result identify_staged(mmgr_install *job, mmgr_record **record)
         result = mmgr__identify(job->installer, job->plan, path, job->part_sha256, MMGR_FILE_OWNED,
                                 record);
     mmgr__free(path);
+    if (result != MMGR_OK) {
+        /* The path in staging says nothing to the one who named the source. */
+        mmgr__error_prefix("%s", job->plan->source);
+        mmgr__error_set_subject(job->plan->source);
+    }
     return result;
 }
 
