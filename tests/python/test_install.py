@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 import tensors
+from loopback_hub import LoopbackHub
 
 import modelmgr
 
@@ -86,6 +87,18 @@ def test_progress_events_and_record(hub, manager):
     assert stored == record and os.path.isdir(stored.location)
     assert all(file.owned for file in stored.files) and any(file.sha256 for file in stored.files)
     assert sum(file.size for file in stored.files) == stored.file_size
+
+
+def test_install_from_a_url(manager, tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "empty").mkdir()
+    data = tensors.write(tmp_path / "files/some-lora.safetensors", {"weight": ("BF16", [16, 16])})
+    with LoopbackHub(tmp_path / "empty", files=tmp_path / "files") as server:
+        url = server.endpoint + "/files/some-lora.safetensors"
+        record = manager.install_and_wait(url, overrides=tensors.LORA, allow_unknown=True, timeout=60)
+    assert record.source == url and record.source_type == "url" and "some-lora" in record.name
+    with manager.load(record) as loaded:
+        assert loaded.tensors["weight"].numpy().tobytes() == data["weight"]
 
 
 def test_plan_writes_nothing(hub, manager):
