@@ -97,12 +97,18 @@ static void take_parts(const mmgr_event *event)
 void cli_progress_event(const mmgr_event *event)
 {
     enum mmgr_event_type type = mmgr_event_type(event);
+    uint32_t i;
 
     if (state.mode == OFF) {
         return;
     }
     pthread_mutex_lock(&state.mutex);
     if (type == MMGR_EVENT_INSTALL_DOWNLOADS_COMPLETE || type == MMGR_EVENT_INSTALL_RUNNING) {
+        // The last bytes are not always reported before this event.
+        for (i = 0; i < state.part_count; i++) {
+            state.parts[i].bytes = state.parts[i].total;
+        }
+        state.bytes = state.total;
         state.placing = 1;
     } else if (mmgr_event_total_bytes(event) > 0) {
         state.bytes = mmgr_event_bytes(event);
