@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Loading: locks, devices, caches, loaders written in Python."""
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -91,6 +92,42 @@ def test_a_device_with_little_memory(tmp_path):
         assert manager.loader.statistics["offloads"] >= 1
         with pytest.raises(modelmgr.DeviceMemoryError):
             manager.load(big).lock()
+
+
+@pytest.mark.parametrize("device", ["cpu", "fake:40000"])
+def test_many_threads_load_lock_and_unload(tmp_path, device):
+    failures = []
+    config = modelmgr.Config(tmp_path / "root", max_cache_ram="40000")
+
+    with modelmgr.Manager(config=config, device=device) as manager:
+        kinds = [installed(manager, tmp_path, name) for name in ("one", "two", "three")]
+
+        def work(number):
+            try:
+                kept = []
+                for turn in range(30):
+                    record, data = kinds[(number + turn) % 3]
+                    loaded = manager.load(record)
+                    kept.append((loaded.state_dict["weight"].numpy(), data["weight"]))
+                    try:
+                        with loaded:
+                            assert loaded.tensors["weight"].tobytes() == data["weight"]
+                    except modelmgr.DeviceMemoryError:
+                        pass  # the others have it all
+                    if turn % 7 == 0:
+                        manager.loader.unload(record.key)
+                for array, expected in kept:
+                    assert array.tobytes() == expected
+            except BaseException as error:  # reported by the test's own thread
+                failures.append(error)
+
+        threads = [threading.Thread(target=work, args=(number, )) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert manager.loader.statistics["evictions"] > 0
 
 
 def test_errors(hub, manager, tmp_path):
