@@ -54,6 +54,7 @@ int mmgr__partial_names(const struct mmgr__partial_options *options, char **part
         return 1;
     mmgr__free(*part);
     mmgr__free(*journal);
+    *part = *journal = NULL;
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/io.h"
 #include "bench.h"
 
@@ -487,6 +488,48 @@ static void resumes_never_splice(void **state)
     }
 }
 
+/* The control of the test above: a server that swaps the file and lies about it, same tag, same size. Nothing
+ * can tell without a hash, so the mixture must show here; with a hash the queue must notice and fetch anew. */
+static void lying_script(struct fake *fake, const struct fake_request *request,
+                         struct fake_reply *reply)
+{
+    if (request->number > 1)
+        fake->content = other_content;
+    fake_serve(fake, request, reply);
+}
+
+static void control_lying_server(void **state)
+{
+    (void)state;
+    for (int with_hash = 0; with_hash <= 1; with_hash++) {
+        struct bench bench;
+        char hex[65];
+        bench_open(&bench);
+        other_content = malloc(CONTENT_BYTES);
+        for (size_t k = 0; k < CONTENT_BYTES; k++)
+            other_content[k] = bench.content[k] ^ 0x5a;
+        bench_sha256(other_content, CONTENT_BYTES, hex);
+        bench.fake.script = lying_script;
+        bench.fake.hold_at = 9000;
+        struct mmgr_download_options o = {.sha256 = with_hash ? hex : NULL};
+        mmgr_download *job = bench_submit(&bench, &o);
+        fake_wait_held(&bench.fake, 1);
+        while (mmgr_download_number(job, MMGR_DOWNLOAD_NUMBER_BYTES) < 9000)
+            usleep(1000);
+        mmgr_queue_pause(bench.queue, 1);
+        mmgr_queue_join(bench.queue, -1);
+        fake_open_gate(&bench.fake);
+        mmgr_queue_start(bench.queue, 1);
+        assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
+        const char *path = bench_path(&bench, "model.safetensors");
+        assert_int_equal(bench_equals(path, other_content, CONTENT_BYTES), with_hash);
+        assert_false(bench_equals(path, bench.content, CONTENT_BYTES));
+        mmgr_download_unref(job);
+        bench_close(&bench);
+        free(other_content);
+    }
+}
+
 /* A signed address that has run out is asked for anew, once; the token stays with its own origin.
  * */
 static int denials;
@@ -663,17 +706,93 @@ static void preserved_bytes(void **state)
     bench_close(&bench);
 }
 
+/* Every step that changes the disk fails once with EIO, every allocation fails once: the job ends with the
+ * file whole or with an error and without the file, and the queue goes on working. */
+static int fail_step, step_count;
+
+static int fail_one(enum mmgr__io_op op, const char *name, void *user)
+{
+    (void)op, (void)name, (void)user;
+    return __atomic_add_fetch(&step_count, 1, __ATOMIC_SEQ_CST) == fail_step ? EIO : 0;
+}
+
+static int survives(struct bench *bench, enum mmgr_result may_fail_with)
+{
+    struct mmgr_download_options o = {sizeof o,
+                                      .source = URL,
+                                      .sha256 = bench->sha256,
+                                      .destination = bench_path(bench, "model.safetensors")};
+    mmgr_download *job = NULL;
+    enum mmgr_result rc = mmgr_queue_submit(bench->queue, &o, &job);
+    int done = 0;
+    if (rc == MMGR_OK) {
+        while (mmgr_queue_wait(bench->queue, mmgr_download_id(job), -1) == MMGR_ERR_NO_MEMORY)
+            continue;
+        rc = bench_code(job);
+        done = mmgr_download_status(job) == MMGR_DOWNLOAD_COMPLETED;
+    }
+    if (!done)
+        assert_string_equal(mmgr_result_name(rc), mmgr_result_name(may_fail_with));
+    if (done || bench_exists(o.destination))
+        assert_true(bench_equals(o.destination, bench->content, CONTENT_BYTES));
+    mmgr_download_unref(job);
+    return done;
+}
+
+static void failing_disk(void **state)
+{
+    (void)state;
+    int failures = 0;
+    for (fail_step = 1;; fail_step++) {
+        struct bench bench;
+        bench_open(&bench);
+        step_count = 0;
+        mmgr__io_set_hook(fail_one, NULL);
+        failures += !survives(&bench, MMGR_ERR_IO);
+        int reached = __atomic_load_n(&step_count, __ATOMIC_SEQ_CST) >= fail_step;
+        mmgr__io_set_hook(NULL, NULL);
+        assert_true(survives(&bench, MMGR_OK));
+        bench_close(&bench);
+        if (!reached)
+            break;
+    }
+    assert_true(failures >= 5);
+}
+
+static void failing_memory(void **state)
+{
+    (void)state;
+    int failures = 0;
+    for (uint64_t at = 1;; at++) {
+        struct bench bench;
+        bench_open(&bench);
+        uint64_t before = mmgr__alloc_count();
+        mmgr__alloc_fail_at(at, 0);
+        failures += !survives(&bench, MMGR_ERR_NO_MEMORY);
+        int reached = mmgr__alloc_count() - before >= at;
+        mmgr__alloc_fail_at(0, 0);
+        assert_true(survives(&bench, MMGR_OK));
+        bench_close(&bench);
+        if (!reached)
+            break;
+    }
+    assert_true(failures >= 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fault_matrix),
         cmocka_unit_test(resumes_never_splice),
+        cmocka_unit_test(control_lying_server),
         cmocka_unit_test(signed_addresses_and_tokens),
         cmocka_unit_test(downgrade_is_refused),
         cmocka_unit_test(windows),
         cmocka_unit_test(disk_full),
         cmocka_unit_test(no_room),
         cmocka_unit_test(preserved_bytes),
+        cmocka_unit_test(failing_disk),
+        cmocka_unit_test(failing_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,7 +118,7 @@ static void many_files(void **state)
         struct plan plan = {.destination = bench_path(&bench, "model"), .content = bench.content};
         assert_int_equal(mmgr_parts_new(&plan.list), MMGR_OK);
         for (int i = 0; i < 3; i++) {
-            char url[64], name[32];
+            char url[64], name[64];
             snprintf(url, sizeof url, "http://files.example/%d", i);
             snprintf(name, sizeof name, "folder%d/file%d", i / 2, i);
             assert_int_equal(
