@@ -265,7 +265,7 @@ static void draw_bars(FILE *out)
         }
     }
     put_bar(out, state.placing ? "identifying, placing" : "total", state.bytes, state.total,
-            columns, 1);
+            columns, !state.placing);
     state.drawn++;
 }
 
