@@ -125,7 +125,8 @@ static int check_beneath(const char *path)
 static int open_by_openat2(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = {
-        .flags = (uint64_t)(flags | O_CLOEXEC | O_NOCTTY),
+        /* openat2 refuses what makes no sense together */
+        .flags = (uint64_t)(flags | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NOCTTY)),
         .mode = (flags & O_CREAT) != 0 ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
     };
@@ -145,6 +146,11 @@ static int open_component(int dirfd, const char *name, int flags, mode_t mode)
     if (fd == -ENOTDIR && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         S_ISLNK(st.st_mode))
         return -ELOOP;
+    /* O_PATH with O_NOFOLLOW opens the link itself, which openat2 refuses. */
+    if (fd >= 0 && (flags & O_PATH) != 0 && (fstat(fd, &st) != 0 || S_ISLNK(st.st_mode))) {
+        close(fd);
+        return -ELOOP;
+    }
     return fd;
 }
 
