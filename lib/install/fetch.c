@@ -16,9 +16,10 @@ static void close_staging(mmgr_install *job)
 
 /* The staging folder of a job that failed: its bytes stay for the next try when they may be good
  * for it. */
-static void leave_staging(mmgr_install *job, enum mmgr_result code)
+static void leave_staging(mmgr_install *job, const mmgr_event *event)
 {
-    if (code != MMGR_ERR_HASH_MISMATCH) {
+    int empty = job->fresh && mmgr_event_bytes(event) == 0;
+    if (!empty && mmgr_error_code(mmgr_event_error(event)) != MMGR_ERR_HASH_MISMATCH) {
         close_staging(job);
     } else {
         struct mmgr_error error; /* the reason for the failure is not to be replaced */
@@ -93,10 +94,10 @@ static void downloads_complete(mmgr_install *job)
     mmgr__install_fail(job);
 }
 
-static void download_failed(mmgr_install *job, const mmgr_error *error)
+static void download_failed(mmgr_install *job, const mmgr_event *event)
 {
-    mmgr__error_restore(error);
-    leave_staging(job, mmgr_error_code(error));
+    mmgr__error_restore(mmgr_event_error(event));
+    leave_staging(job, event);
     mmgr__install_fail(job);
 }
 
@@ -138,7 +139,7 @@ static void on_download(const mmgr_event *event, enum mmgr_decision *decision, v
         downloads_complete(job);
         break;
     case MMGR_EVENT_DOWNLOAD_ERROR:
-        download_failed(job, mmgr_event_error(event));
+        download_failed(job, event);
         break;
     case MMGR_EVENT_DOWNLOAD_CANCELLED:
         mmgr__install_end_cancelled(job);
@@ -261,6 +262,7 @@ static enum mmgr_result adopt_journal(mmgr_install *job, int *finished)
 {
     json_t *journal;
     enum mmgr_result result = mmgr__install_journal_read(&job->staging, &journal);
+    job->fresh = result == MMGR_OK && !journal;
     if (result != MMGR_OK || !journal)
         return result;
     const char *state = mmgr__json_text(journal, "state");

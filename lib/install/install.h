@@ -106,6 +106,7 @@ struct mmgr_install {
     struct mmgr_error error;
     int cancel;     /* asked for, and will be obeyed */
     int refuse;     /* a handler's decision: the cancel is to end in error */
+    int fresh;      /* its staging folder was made for it: nothing of an earlier try is in there */
     int announcing; /* the event of the new status is on its way: no waiter wakes yet */
 };
 

@@ -249,8 +249,6 @@ enum mmgr_result mmgr__finish_placing(mmgr_installer *installer, struct mmgr__st
         result = mmgr__set_manifest(builder, plan, path, NULL, MMGR_FILE_OWNED, &total);
     if (result == MMGR_OK)
         result = mmgr_record_builder_build(builder, &record);
-    if (result == MMGR_OK && (total = (uint64_t)-mmgr__io_point("record")) != 0)
-        result = mmgr__fail_errno((int)total, "record", path);
     if (result == MMGR_OK)
         result = mmgr__store_add_full(installer->store, record, MMGR__STORE_AGAIN, placed);
     /* A record that someone made of the placed files meanwhile has them now. */

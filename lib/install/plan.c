@@ -8,6 +8,7 @@
 #include "base/http.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "hub/hub.h"
 #include "install/install.h"
 #include "store/store.h"
 
@@ -301,6 +302,10 @@ static enum mmgr_result fill_plan(mmgr_installer *installer,
             return mmgr__oom();
         return plan_local(installer, plan);
     case MMGR_SOURCE_URL:
+        if (mmgr__hub_knows(installer->hub, source)) { /* a fetcher of the host takes it */
+            plan->source_type = mmgr_term_name(MMGR_TAXONOMY_SOURCE_TYPE, MMGR_SOURCE_TYPE_URL);
+            return plan_repo(installer, source, options->token, plan);
+        }
         plan->source_type = mmgr_term_name(MMGR_TAXONOMY_SOURCE_TYPE, MMGR_SOURCE_TYPE_URL);
         if (mmgr__config_offline(installer->config))
             return mmgr__fail(MMGR_ERR_OFFLINE, "%s cannot be fetched in offline mode",

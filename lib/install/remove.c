@@ -33,8 +33,9 @@ static enum mmgr_result check_reachable(const char *root, const char *below)
     mmgr__io_close(dirfd);
     if (fd == -ELOOP || fd == -EXDEV)
         return mmgr__fail(MMGR_ERR_UNSAFE_PATH, "%s/%s leads through a symbolic link", root, below);
-    if (fd >= 0)
-        mmgr__io_close(fd);
+    if (fd < 0 && fd != -ENOENT && fd != -ENOTDIR)
+        return mmgr__fail_errno(-fd, "reach", below);
+    mmgr__io_close(fd);
     return MMGR_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "base/fields.h"
 #include "base/json.h"
 #include "base/options.h"
+#include "hub/hub.h"
 #include "install/install.h"
 
 void mmgr__install_append(mmgr_installer *installer, mmgr_install *job)
@@ -18,15 +19,29 @@ void mmgr__install_append(mmgr_installer *installer, mmgr_install *job)
     installer->jobs_tail = &job->next;
 }
 
+/* An address of the configured hub is a repository, which a parser without the config cannot know. */
+static void pages_to_repository(const mmgr_installer *installer, mmgr_source **source)
+{
+    mmgr_source *repository;
+    const char *endpoint = mmgr__config_hf_endpoint(installer->config);
+    if (mmgr_source_kind(*source) != MMGR_SOURCE_URL ||
+        mmgr__source_at_endpoint(*source, endpoint, &repository) != MMGR_OK)
+        return;
+    mmgr_source_unref(*source);
+    *source = repository;
+}
+
 /* The source with the options' variant and revision written into it, so that one text says it
  * all. */
-static enum mmgr_result effective_source(const struct mmgr_install_options *options,
+static enum mmgr_result effective_source(const mmgr_installer *installer,
+                                         const struct mmgr_install_options *options,
                                          mmgr_source **source)
 {
     mmgr_source *parsed;
     enum mmgr_result result = mmgr_source_parse(options->source, &parsed);
     if (result != MMGR_OK)
         return result;
+    pages_to_repository(installer, &parsed);
     if ((!options->variant && !options->revision) ||
         mmgr_source_kind(parsed) != MMGR_SOURCE_HUGGINGFACE) {
         if (mmgr_source_kind(parsed) != MMGR_SOURCE_HUGGINGFACE && options->revision) {
@@ -181,7 +196,7 @@ enum mmgr_result mmgr_installer_submit(mmgr_installer *installer,
         return mmgr__fail(MMGR_ERR_STATE, "this installer takes no jobs");
     mmgr_source *source;
     if ((result = check_options(&given)) != MMGR_OK ||
-        (result = effective_source(&given, &source)) != MMGR_OK)
+        (result = effective_source(installer, &given, &source)) != MMGR_OK)
         return result;
     if (mmgr_source_kind(source) != MMGR_SOURCE_LOCAL && mmgr__config_offline(installer->config))
         result = mmgr__fail(MMGR_ERR_OFFLINE, "%s cannot be fetched in offline mode", given.source);
@@ -202,7 +217,7 @@ enum mmgr_result mmgr_installer_plan(mmgr_installer *installer,
         return mmgr__bad_argument(!installer ? "installer" : plan ? "source" : "plan");
     mmgr_source *source;
     if ((result = check_options(&given)) != MMGR_OK ||
-        (result = effective_source(&given, &source)) != MMGR_OK)
+        (result = effective_source(installer, &given, &source)) != MMGR_OK)
         return result;
     result = mmgr__plan_make(installer, &given, source, plan);
     mmgr_source_unref(source);
