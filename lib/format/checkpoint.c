@@ -250,6 +250,8 @@ static enum mmgr_result open_selected(mmgr_checkpoint *checkpoint, struct mmgr__
             result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s: shard %s is missing",
                                 checkpoint->folder, file->path);
             mmgr__error_set_subject(file->path);
+        } else {
+            mmgr__error_prefix("in %s", checkpoint->folder);
         }
     }
     if (result == MMGR_OK)

@@ -39,12 +39,24 @@ static int is_wild(char c)
     return c == '*' || c == '#';
 }
 
+static uint32_t *bucket_of(struct mmgr__patterns *patterns, const char *text, size_t length)
+{
+    if (!is_wild(text[0]))
+        return &patterns->by_first[(unsigned char)text[0]];
+    if (!is_wild(text[length - 1]))
+        return &patterns->by_last[(unsigned char)text[length - 1]];
+    return &patterns->loose;
+}
+
 /* Number of the pattern, which is added when new; 0 = no memory, else number plus one. */
 static uint32_t add_plain(struct mmgr__patterns *patterns, const char *text)
 {
-    for (size_t i = 0; i < patterns->count; i++)
-        if (strcmp(patterns->items[i].text, text) == 0)
-            return (uint32_t)i + 1;
+    size_t length = strlen(text);
+    uint32_t *bucket = bucket_of(patterns, text, length);
+
+    for (uint32_t at = *bucket; at != 0; at = patterns->items[at - 1].next)
+        if (strcmp(patterns->items[at - 1].text, text) == 0)
+            return at;
     void *array = patterns->items;
     char *copy = mmgr__strdup(text);
     if (copy == NULL ||
@@ -53,16 +65,49 @@ static uint32_t add_plain(struct mmgr__patterns *patterns, const char *text)
         return 0;
     }
     patterns->items = array;
-    size_t length = strlen(text);
-    char first = text[0], last = length > 0 ? text[length - 1] : '\0';
-    uint32_t *bucket = &patterns->loose;
-    if (length > 0 && !is_wild(first))
-        bucket = &patterns->by_first[(unsigned char)first];
-    else if (length > 0 && !is_wild(last))
-        bucket = &patterns->by_last[(unsigned char)last];
-    patterns->items[patterns->count] = (struct mmgr__pattern){copy, *bucket};
+    struct mmgr__pattern *pattern = &patterns->items[patterns->count];
+    *pattern = (struct mmgr__pattern){.text = copy, .length = (uint32_t)length, .next = *bucket};
+    pattern->prefix = (uint32_t)strcspn(text, "*#");
+    while (pattern->suffix < length && !is_wild(text[length - 1 - pattern->suffix]))
+        pattern->suffix++;
+    pattern->digits = strchr(text, '#') != NULL;
     *bucket = (uint32_t)++patterns->count;
     return *bucket;
+}
+
+/* What mmgr__pattern_matches() answers, with the cheap questions first. */
+static int fits(const struct mmgr__pattern *pattern, const char *name, size_t length)
+{
+    const char *at = pattern->text + pattern->prefix, *end = pattern->text + pattern->length;
+
+    if (length < pattern->prefix || memcmp(name, pattern->text, pattern->prefix) != 0)
+        return 0;
+    if (pattern->prefix == pattern->length)
+        return length == pattern->length;
+    if (length < (size_t)pattern->prefix + pattern->suffix ||
+        memcmp(name + length - pattern->suffix, end - pattern->suffix, pattern->suffix) != 0)
+        return 0;
+    if (pattern->digits)
+        return mmgr__pattern_matches(at, name + pattern->prefix);
+    /* Only "*" is left: the literals between must follow each other, and the leftmost place will
+     * do. */
+    const char *from = name + pattern->prefix, *to = name + length - pattern->suffix;
+    end -= pattern->suffix;
+    while (at < end) {
+        size_t wild = strspn(at, "*"), plain;
+        at += wild;
+        plain = at < end ? strcspn(at, "*") : 0;
+        if (at + plain > end)
+            plain = (size_t)(end - at);
+        if (plain == 0)
+            break;
+        from = memmem(from, (size_t)(to - from), at, plain);
+        if (from == NULL)
+            return 0;
+        from += plain;
+        at += plain;
+    }
+    return 1;
 }
 
 struct expansion {
@@ -152,11 +197,10 @@ static int note(struct mmgr__hits *hits, uint32_t pattern, uint32_t tensor)
 }
 
 static int try_bucket(const struct mmgr__patterns *patterns, uint32_t bucket, const char *name,
-                      uint32_t tensor, struct mmgr__hits *hits)
+                      size_t length, uint32_t tensor, struct mmgr__hits *hits)
 {
     for (uint32_t at = bucket; at != 0; at = patterns->items[at - 1].next)
-        if (mmgr__pattern_matches(patterns->items[at - 1].text, name) &&
-            !note(hits, at - 1, tensor))
+        if (fits(&patterns->items[at - 1], name, length) && !note(hits, at - 1, tensor))
             return 0;
     return 1;
 }
@@ -174,10 +218,10 @@ enum mmgr_result mmgr__hits_collect(const struct mmgr__patterns *patterns,
         const char *name = mmgr_checkpoint_tensor_name(checkpoint, t);
         size_t length = strlen(name);
         unsigned char last = length > 0 ? (unsigned char)name[length - 1] : 0;
-        if (!try_bucket(patterns, patterns->by_first[(unsigned char)name[0]], name, (uint32_t)t,
-                        hits) ||
-            !try_bucket(patterns, patterns->by_last[last], name, (uint32_t)t, hits) ||
-            !try_bucket(patterns, patterns->loose, name, (uint32_t)t, hits))
+        if (!try_bucket(patterns, patterns->by_first[(unsigned char)name[0]], name, length,
+                        (uint32_t)t, hits) ||
+            !try_bucket(patterns, patterns->by_last[last], name, length, (uint32_t)t, hits) ||
+            !try_bucket(patterns, patterns->loose, name, length, (uint32_t)t, hits))
             return mmgr__oom();
     }
     return MMGR_OK;

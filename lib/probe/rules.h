@@ -19,7 +19,10 @@
  * expanded. */
 struct mmgr__pattern {
     char *text;
-    uint32_t next; /* next pattern of the same bucket, plus one */
+    uint32_t prefix, suffix; /* literal bytes before the first and behind the last wildcard */
+    uint32_t length;         /* of the whole; equal to prefix when there is no wildcard */
+    int digits;              /* holds "#" */
+    uint32_t next;           /* next pattern of the same bucket, plus one */
 };
 struct mmgr__patterns {
     struct mmgr__pattern *items;

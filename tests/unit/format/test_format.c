@@ -68,8 +68,9 @@ static void one_file(void **state)
 
     put_safetensors(
         at(folder, "x.safetensors"),
-        "{\"__metadata__\":{\"format\":\"pt\",\"k\":\"v\\n\"},\"b\":" F32(8, 16) ",\"a\\u0062\":" F32(
-            0, 8) ",\"s\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[16,18]}}  ",
+        "{\"__metadata__\":{\"format\":\"pt\",\"k\":\"v\\n\"},\"b\":" F32(8, 16)
+        ",\"a\\u0062\":" F32(0, 8)
+        ",\"s\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[16,18]}}  ",
         18);
     c = open_ok(at(folder, "x.safetensors"), NULL, NULL);
     assert_string_equal(mmgr_checkpoint_format(c), "safetensors");
@@ -240,7 +241,8 @@ static void shards(void **state)
     mmgr_checkpoint_unref(c);
     put_text(
         at(folder, "s/model.safetensors.index.json"),
-        "{\"metadata\":{\"total_size\":16.0},\"weight_map\":{\"b\":\"model-00002-of-00002.safetensors\","
+        "{\"metadata\":{\"total_size\":16.0},"
+        "\"weight_map\":{\"b\":\"model-00002-of-00002.safetensors\","
         "\"\\u0061\":\"model-00001-of-00002.safetensors\"}}");
     c = open_ok(at(folder, "s"), NULL, NULL);
     assert_int_equal(mmgr_checkpoint_find(c, "a", &index), MMGR_OK);

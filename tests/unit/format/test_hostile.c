@@ -128,6 +128,23 @@ static void allocation_failures(void **state)
     assert_true(sweep("ok__index") >= 12);
 }
 
+/* The control of the sweep: what it compares does notice a block that is not given back. */
+static void sweep_control(void **state)
+{
+    uint64_t live = mmgr__alloc_live();
+    void *kept = mmgr__alloc(8);
+
+    assert_true(mmgr__alloc_live() != live);
+    mmgr__free(kept);
+    assert_true(mmgr__alloc_live() == live);
+    mmgr__alloc_fail_at(2, 0);
+    void *first = mmgr__alloc(8), *second = mmgr__alloc(8), *third = mmgr__alloc(8);
+    mmgr__alloc_fail_at(0, 0);
+    assert_true(first != NULL && second == NULL && third != NULL);
+    mmgr__free(first);
+    mmgr__free(third);
+}
+
 struct watched {
     const char *data;
     size_t length;
@@ -213,6 +230,7 @@ int main(void)
         cmocka_unit_test(corpus),
         cmocka_unit_test(corpus_control),
         cmocka_unit_test(allocation_failures),
+        cmocka_unit_test(sweep_control),
         cmocka_unit_test(no_large_read_on_its_word),
         cmocka_unit_test(both_ways_agree),
     };

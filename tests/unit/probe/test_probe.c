@@ -2,6 +2,7 @@
 /* Identification of true structures: every specimen of the model maker against every rule, the
  * layouts that other tools write, near misses, and what identification costs. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -546,6 +547,45 @@ static void large_checkpoint_reads_little(void **state)
     mmgr_probe_result_unref(r);
 }
 
+struct worker {
+    pthread_t thread;
+    size_t first;
+    int wrong;
+};
+
+static void *probe_many(void *argument)
+{
+    struct worker *worker = argument;
+    size_t count = json_array_size(specimens);
+
+    for (size_t i = 0; i < count; i++) {
+        const json_t *row = json_array_get(specimens, (i + worker->first) % count);
+        const char *wanted = mmgr__json_text(json_object_get(row, "expected"), "type");
+        char path[4200];
+        mmgr_probe_result *result = NULL;
+        snprintf(path, sizeof(path), "%s/all/%s", folder, mmgr__json_text(row, "path"));
+        if (mmgr_probe_path(prober, path, NULL, &result) != MMGR_OK ||
+            strcmp(mmgr_probe_result_text(result, MMGR_FIELD_TYPE), wanted) != 0)
+            worker->wrong++;
+        mmgr_probe_result_unref(result);
+    }
+    return NULL;
+}
+
+static void several_threads(void **state)
+{
+    struct worker workers[4] = {0};
+
+    for (size_t i = 0; i < 4; i++) {
+        workers[i].first = i * 7;
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, probe_many, &workers[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(workers[i].thread, NULL);
+        assert_int_equal(workers[i].wrong, 0);
+    }
+}
+
 static void allocation_failures(void **state)
 {
     const char *path = at(folder, "all/pipeline/sd-1");
@@ -581,6 +621,7 @@ int main(void)
         cmocka_unit_test(overrides),
         cmocka_unit_test(unknown_and_broken),
         cmocka_unit_test(large_checkpoint_reads_little),
+        cmocka_unit_test(several_threads),
         cmocka_unit_test(allocation_failures),
     };
 

@@ -101,10 +101,11 @@ static void faults_name_file_and_line(void **state)
     assert_int_equal(wrong, 0);
 }
 
-#define HOUSE \
-    "version: 1\nrules:\n  - name: house\n    type: house_thing\n    base: house-1\n" \
-    "    format: checkpoint\n    on: file\n    all:\n      - {key: \"house.#.weight\", shape: {0: 7}}\n" \
-    "    set: {description: of the house}\n"
+static const char house_rules[] =
+    "version: 1\nrules:\n  - name: house\n    type: house_thing\n    base: house-1\n"
+    "    format: checkpoint\n    on: file\n    all:\n"
+    "      - {key: \"house.#.weight\", shape: {0: 7}}\n"
+    "    set: {description: of the house}\n";
 
 static void expect_house(mmgr_prober *prober)
 {
@@ -125,18 +126,20 @@ static void rules_of_the_host(void **state)
 {
     mmgr_prober *prober;
     mmgr_probe_result *result = NULL;
+    char broken[512];
 
+    snprintf(broken, sizeof(broken), "%s  - broken\n", house_rules);
     assert_int_equal(mmgr_prober_new(NULL, &prober), MMGR_OK);
     put_safetensors(at(folder, "h.safetensors"),
                     "{\"house.12.weight\":{\"dtype\":\"U8\",\"shape\":[7],\"data_offsets\":[0,7]}}",
                     7);
-    assert_int_equal(mmgr_prober_add_rules(prober, "house.yaml", HOUSE "  - broken\n"),
+    assert_int_equal(mmgr_prober_add_rules(prober, "house.yaml", broken),
                      MMGR_ERR_INVALID_FILE);
     assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "house.yaml:11"));
-    assert_int_equal(mmgr_prober_add_rules(prober, "house.yaml", HOUSE), MMGR_OK);
+    assert_int_equal(mmgr_prober_add_rules(prober, "house.yaml", house_rules), MMGR_OK);
     expect_house(prober);
-    assert_int_equal(mmgr_prober_add_rules(prober, "late.yaml", HOUSE), MMGR_ERR_STATE);
-    assert_int_equal(mmgr_prober_add_rules(prober, NULL, HOUSE), MMGR_ERR_ARGUMENT);
+    assert_int_equal(mmgr_prober_add_rules(prober, "late.yaml", house_rules), MMGR_ERR_STATE);
+    assert_int_equal(mmgr_prober_add_rules(prober, NULL, house_rules), MMGR_ERR_ARGUMENT);
     mmgr_prober *same = mmgr_prober_ref(prober);
     mmgr_prober_unref(prober);
     mmgr_prober_unref(same);
@@ -154,7 +157,7 @@ static void rules_of_the_user(void **state)
 
     make_dir(at(folder, "rules"));
     options.rules_folder = at(folder, "rules");
-    put_text(at(folder, "rules/house.yaml"), HOUSE);
+    put_text(at(folder, "rules/house.yaml"), house_rules);
     put_text(at(folder, "rules/notes.txt"), "not a rule file");
     assert_int_equal(mmgr_prober_new(&options, &prober), MMGR_OK);
     expect_house(prober);
@@ -200,6 +203,68 @@ static void patterns(void **state)
     mmgr__patterns_free(&set);
 }
 
+static void random_text(uint64_t *seed, const char *alphabet, size_t longest, char *out)
+{
+    size_t length = 1 + (*seed >> 33) % longest;
+
+    for (size_t i = 0; i < length; i++) {
+        *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        out[i] = alphabet[(*seed >> 33) % strlen(alphabet)];
+    }
+    out[length] = '\0';
+}
+
+/* The matcher of all patterns finds what each pattern alone would. */
+static void one_pass_finds_all(void **state)
+{
+    struct mmgr__patterns set = {0};
+    struct mmgr__hits hits = {0};
+    mmgr_checkpoint *checkpoint;
+    char json[65536] = "{\"\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", text[16];
+    uint32_t *ids = NULL;
+    size_t count = 0, length = strlen(json), found = 0;
+    uint64_t seed = 42;
+
+    for (int i = 0; i < 400; i++) {
+        random_text(&seed, "ab*#", 7, text);
+        assert_null(mmgr__patterns_add(&set, text, &ids, &count));
+    }
+    for (int i = 0; i < 400; i++) {
+        random_text(&seed, "ab1", 8, text);
+        length += (size_t)snprintf(
+            json + length, sizeof(json) - length,
+            ",\"%s%d\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", text, i);
+    }
+    for (int i = 0; i < 60; i++) /* short ones without a number, those that are new */
+        if (snprintf(text, sizeof(text), "%s%s", i & 1 ? "a" : "b", &"aabbabab"[i % 8]) > 0 &&
+            strstr(json, text) == NULL)
+            length += (size_t)snprintf(
+                json + length, sizeof(json) - length,
+                ",\"%s\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}", text);
+    snprintf(json + length, sizeof(json) - length, "}");
+    put_safetensors(at(folder, "names.safetensors"), json, 0);
+    assert_int_equal(mmgr_checkpoint_open(at(folder, "names.safetensors"), NULL, &checkpoint),
+                     MMGR_OK);
+    assert_int_equal(mmgr__hits_collect(&set, checkpoint, &hits), MMGR_OK);
+    for (size_t p = 0; p < set.count; p++) {
+        uint32_t next = hits.first[p];
+        for (uint64_t t = 0; t < mmgr_checkpoint_tensor_count(checkpoint); t++) {
+            const char *name = mmgr_checkpoint_tensor_name(checkpoint, t);
+            int hit = next != 0 && hits.items[next - 1].tensor == t;
+            if (hit != mmgr__pattern_matches(set.items[p].text, name))
+                fail_msg("%s and \"%s\": %d", set.items[p].text, name, hit);
+            next = hit ? hits.items[next - 1].next : next;
+            found += (size_t)hit;
+        }
+        assert_int_equal(next, 0);
+    }
+    assert_true(found > 1000);
+    mmgr_checkpoint_unref(checkpoint);
+    mmgr__hits_free(&hits);
+    mmgr__patterns_free(&set);
+    mmgr__free(ids);
+}
+
 static void allocation_failures(void **state)
 {
     uint64_t live = mmgr__alloc_live();
@@ -229,6 +294,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rules_of_the_host, setup, teardown),
         cmocka_unit_test_setup_teardown(rules_of_the_user, setup, teardown),
         cmocka_unit_test(patterns),
+        cmocka_unit_test_setup_teardown(one_pass_finds_all, setup, teardown),
         cmocka_unit_test(allocation_failures),
     };
 
