@@ -14,27 +14,27 @@ struct block {
 
 /* The documentation networks (192.0.2.0/24 and its kin) are left out: nothing answers there. */
 static const struct block v4_private[] = {
-    {{0}, 8},              /* "this" network, 0.0.0.0 reaches the local machine */
-    {{10}, 8},             /* private */
-    {{100, 64}, 10},       /* carrier-grade NAT */
-    {{127}, 8},            /* loopback */
-    {{169, 254}, 16},      /* link-local, cloud metadata services */
-    {{172, 16}, 12},       /* private */
-    {{192, 0, 0}, 24},     /* protocol assignments */
-    {{192, 168}, 16},      /* private */
-    {{198, 18}, 15},       /* benchmarking */
-    {{224}, 4},            /* multicast */
-    {{240}, 4},            /* reserved, broadcast */
+    {{0}, 8},          /* "this" network, 0.0.0.0 reaches the local machine */
+    {{10}, 8},         /* private */
+    {{100, 64}, 10},   /* carrier-grade NAT */
+    {{127}, 8},        /* loopback */
+    {{169, 254}, 16},  /* link-local, cloud metadata services */
+    {{172, 16}, 12},   /* private */
+    {{192, 0, 0}, 24}, /* protocol assignments */
+    {{192, 168}, 16},  /* private */
+    {{198, 18}, 15},   /* benchmarking */
+    {{224}, 4},        /* multicast */
+    {{240}, 4},        /* reserved, broadcast */
 };
 
 static const struct block v6_private[] = {
-    {{0}, 128},                                                        /* unspecified */
-    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 128},           /* loopback */
-    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48},                                 /* NAT64 of local use */
-    {{0xfc}, 7},                                                       /* unique-local */
-    {{0xfe, 0x80}, 10},                                                /* link-local */
-    {{0xfe, 0xc0}, 10},                                                /* site-local, retired */
-    {{0xff}, 8},                                                       /* multicast */
+    {{0}, 128},                                              /* unspecified */
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 128}, /* loopback */
+    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48},                       /* NAT64 of local use */
+    {{0xfc}, 7},                                             /* unique-local */
+    {{0xfe, 0x80}, 10},                                      /* link-local */
+    {{0xfe, 0xc0}, 10},                                      /* site-local, retired */
+    {{0xff}, 8},                                             /* multicast */
 };
 
 /* Forms that carry an IPv4 address at byte `at`, inverted or not. */
@@ -42,13 +42,13 @@ static const struct wrap {
     struct block block;
     int at, inverted;
 } v6_wraps[] = {
-    {{{0}, 96}, 12, 0},                                                     /* IPv4-compatible */
-    {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96}, 12, 0},              /* IPv4-mapped */
-    {{{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, 96}, 12, 0},              /* IPv4-translated */
-    {{{0, 0x64, 0xff, 0x9b}, 96}, 12, 0},                                   /* NAT64 */
-    {{{0x20, 0x02}, 16}, 2, 0},                                             /* 6to4 */
-    {{{0x20, 0x01, 0, 0}, 32}, 4, 0},                                       /* Teredo, server */
-    {{{0x20, 0x01, 0, 0}, 32}, 12, 1},                                      /* Teredo, client */
+    {{{0}, 96}, 12, 0},                                        /* IPv4-compatible */
+    {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96}, 12, 0}, /* IPv4-mapped */
+    {{{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0}, 96}, 12, 0}, /* IPv4-translated */
+    {{{0, 0x64, 0xff, 0x9b}, 96}, 12, 0},                      /* NAT64 */
+    {{{0x20, 0x02}, 16}, 2, 0},                                /* 6to4 */
+    {{{0x20, 0x01, 0, 0}, 32}, 4, 0},                          /* Teredo, server */
+    {{{0x20, 0x01, 0, 0}, 32}, 12, 1},                         /* Teredo, client */
 };
 
 static int in_block(const uint8_t *address, const struct block *block)

@@ -120,7 +120,8 @@ enum mmgr_result mmgr_bus_subscribe(mmgr_bus *bus, uint32_t mask, mmgr_event_fn 
     pthread_mutex_lock(&bus->mutex);
     result = start_dispatcher(bus);
     if (result == MMGR_OK)
-        result = mmgr__handlers_subscribe(bus->subscribers, mask, bus->sequence, fn, user, user_free, id);
+        result = mmgr__handlers_subscribe(bus->subscribers, mask, bus->sequence, fn, user,
+                                          user_free, id);
     pthread_mutex_unlock(&bus->mutex);
     return result;
 }
@@ -154,8 +155,8 @@ static struct event_node *dispatch_node(mmgr_event *event, const struct mmgr__ev
 }
 
 /* With the lock held: make every node that the event needs, before anything is changed. */
-static enum mmgr_result make_nodes(mmgr_bus *bus, mmgr_event *event, const struct mmgr__event_data *data,
-                                   struct event_node **node)
+static enum mmgr_result make_nodes(mmgr_bus *bus, mmgr_event *event,
+                                   const struct mmgr__event_data *data, struct event_node **node)
 {
     int failed = 0;
 
@@ -256,7 +257,8 @@ enum mmgr_result mmgr__bus_drain(mmgr_bus *bus)
     while (result == MMGR_OK && bus->delivered < target && (bus->queue.first || bus->busy))
         pthread_cond_wait(&bus->done, &bus->mutex);
     pthread_mutex_unlock(&bus->mutex);
-    return result == MMGR_OK ? MMGR_OK : mmgr__fail(result, "an event handler cannot wait for its own end");
+    return result == MMGR_OK ? MMGR_OK
+                             : mmgr__fail(result, "an event handler cannot wait for its own end");
 }
 
 enum mmgr_result mmgr_bus_close(mmgr_bus *bus)

@@ -20,7 +20,8 @@ static const char *intern(mmgr_config *config, const char *text)
     for (size_t i = 0; i < config->pool.count; i++)
         if (strcmp(config->pool.items[i], text) == 0)
             return config->pool.items[i];
-    return mmgr__strings_add(&config->pool, text) ? config->pool.items[config->pool.count - 1] : NULL;
+    return mmgr__strings_add(&config->pool, text) ? config->pool.items[config->pool.count - 1]
+                                                  : NULL;
 }
 
 static enum mmgr_result find_home(mmgr_config *config)
@@ -148,7 +149,8 @@ static enum mmgr_result settle(mmgr_config *config)
         if (mmgr__config_fields[id].kind != CONFIG_KIND_TOKENS)
             result = settle_field(config, id);
         if (result == MMGR_OK && id == CONFIG_ROOT && !config->value[id]) {
-            result = mmgr__fail(MMGR_ERR_INVALID_CONFIG, "root is not set, and there is no home folder");
+            result =
+                mmgr__fail(MMGR_ERR_INVALID_CONFIG, "root is not set, and there is no home folder");
             mmgr__error_set_field("root");
         }
     }
@@ -296,7 +298,8 @@ const char *mmgr_config_get(const mmgr_config *config, const char *field)
     return config && id >= 0 ? config->value[id] : NULL;
 }
 
-enum mmgr_result mmgr_config_get_number(const mmgr_config *config, const char *field, int64_t *value)
+enum mmgr_result mmgr_config_get_number(const mmgr_config *config, const char *field,
+                                        int64_t *value)
 {
     int id = mmgr__config_field_find(field);
     enum config_kind kind;
@@ -305,8 +308,9 @@ enum mmgr_result mmgr_config_get_number(const mmgr_config *config, const char *f
     if (!config || !value)
         return mmgr__bad_argument(config ? "value" : "config");
     kind = id >= 0 ? mmgr__config_fields[id].kind : CONFIG_KIND_WORD;
-    if (kind == CONFIG_KIND_SIZE ? !mmgr__parse_size(config->value[id], &number)
-                                 : kind != CONFIG_KIND_COUNT || !mmgr__parse_u64(config->value[id], &number))
+    if (kind == CONFIG_KIND_SIZE
+            ? !mmgr__parse_size(config->value[id], &number)
+            : kind != CONFIG_KIND_COUNT || !mmgr__parse_u64(config->value[id], &number))
         return mmgr__bad_argument("field");
     *value = (int64_t)number;
     return MMGR_OK;
@@ -339,7 +343,8 @@ enum mmgr_result mmgr_config_add_token(mmgr_config *config, const char *prefix, 
     if (!config || !prefix)
         return mmgr__bad_argument(config ? "prefix" : "config");
     result = check_writable(config);
-    return result == MMGR_OK ? mmgr__config_bind_token(config, prefix, token, CONFIG_SETTER) : result;
+    return result == MMGR_OK ? mmgr__config_bind_token(config, prefix, token, CONFIG_SETTER)
+                             : result;
 }
 
 /* A list of texts separated by commas as a JSON array. */
@@ -404,7 +409,8 @@ enum mmgr_result mmgr_config_to_json(const mmgr_config *config, char **json)
     for (int id = 0; id < CONFIG_FIELDS; id++) {
         mmgr__buf_printf(&buf, "%s\"%s\":{\"value\":", id ? "," : "", mmgr__config_fields[id].name);
         json_value(&buf, config, id);
-        mmgr__buf_printf(&buf, ",\"origin\":\"%s\"}", mmgr_config_origin(config, mmgr__config_fields[id].name));
+        mmgr__buf_printf(&buf, ",\"origin\":\"%s\"}",
+                         mmgr_config_origin(config, mmgr__config_fields[id].name));
     }
     mmgr__buf_puts(&buf, "}");
     text = mmgr__buf_take(&buf);

@@ -23,8 +23,8 @@ const char *mmgr__config_getenv(const mmgr_config *config, const char *name)
 
 int mmgr__config_hub_true(const char *value)
 {
-    return strcasecmp(value, "1") == 0 || strcasecmp(value, "on") == 0 || strcasecmp(value, "yes") == 0 ||
-           strcasecmp(value, "true") == 0;
+    return strcasecmp(value, "1") == 0 || strcasecmp(value, "on") == 0 ||
+           strcasecmp(value, "yes") == 0 || strcasecmp(value, "true") == 0;
 }
 
 /* Append the value of the variable that text (behind the dollar) names; returns what was read of text. A
@@ -82,7 +82,8 @@ static enum mmgr_result bad_variable(const char *variable, const char *why)
 }
 
 /* A variable of the hub's own client: its boolean and path rules hold. */
-static enum mmgr_result take_hub_variable(mmgr_config *config, int id, const char *variable, const char *value)
+static enum mmgr_result take_hub_variable(mmgr_config *config, int id, const char *variable,
+                                          const char *value)
 {
     const struct config_field *field = &mmgr__config_fields[id];
     const char *why = NULL;
@@ -101,7 +102,8 @@ static enum mmgr_result take_hub_variable(mmgr_config *config, int id, const cha
 }
 
 /* MODELMGR_TOKENS: "prefix=token" separated by commas or blanks. */
-static enum mmgr_result take_tokens_variable(mmgr_config *config, const char *variable, const char *value)
+static enum mmgr_result take_tokens_variable(mmgr_config *config, const char *variable,
+                                             const char *value)
 {
     enum mmgr_result result = MMGR_OK;
 
@@ -169,7 +171,8 @@ enum mmgr_result mmgr__config_read_environment(mmgr_config *config)
 static enum mmgr_result bad_node(const char *name, const struct mmgr__yaml *node, const char *field,
                                  const char *why)
 {
-    mmgr__fail(MMGR_ERR_INVALID_CONFIG, "%s:%u:%u: %s: %s", name, node->line, node->column, field, why);
+    mmgr__fail(MMGR_ERR_INVALID_CONFIG, "%s:%u:%u: %s: %s", name, node->line, node->column, field,
+               why);
     mmgr__error_set_field(field);
     mmgr__error_set_subject(name);
     return MMGR_ERR_INVALID_CONFIG;
@@ -181,7 +184,8 @@ static int is_null(const struct mmgr__yaml *node)
            (!*node->text || strcmp(node->text, "~") == 0 || strcasecmp(node->text, "null") == 0);
 }
 
-static enum mmgr_result take_tokens_node(mmgr_config *config, const char *name, const struct mmgr__yaml *map)
+static enum mmgr_result take_tokens_node(mmgr_config *config, const char *name,
+                                         const struct mmgr__yaml *map)
 {
     if (map->kind != MMGR__YAML_MAP)
         return bad_node(name, map, "tokens", "a map of prefixes and tokens is expected");
@@ -221,8 +225,8 @@ static char *join_list(const struct mmgr__yaml *list)
     return mmgr__buf_take(&buf);
 }
 
-static enum mmgr_result take_node(mmgr_config *config, const char *name, const struct mmgr__yaml *key,
-                                  const struct mmgr__yaml *node)
+static enum mmgr_result take_node(mmgr_config *config, const char *name,
+                                  const struct mmgr__yaml *key, const struct mmgr__yaml *node)
 {
     int id = mmgr__config_field_find(key->text);
     const struct config_field *field;
@@ -243,8 +247,9 @@ static enum mmgr_result take_node(mmgr_config *config, const char *name, const s
     else
         return bad_node(name, node, field->name, "a single value is expected");
     if (!text)
-        return node->kind == MMGR__YAML_LIST ? bad_node(name, node, field->name, "a list of names is expected")
-                                             : mmgr__oom();
+        return node->kind == MMGR__YAML_LIST
+                   ? bad_node(name, node, field->name, "a list of names is expected")
+                   : mmgr__oom();
     config->given[id][CONFIG_FILE] = mmgr__config_normal(field, text, &why);
     mmgr__free(text);
     if (config->given[id][CONFIG_FILE])
@@ -252,7 +257,8 @@ static enum mmgr_result take_node(mmgr_config *config, const char *name, const s
     return why ? bad_node(name, node, field->name, why) : mmgr__oom();
 }
 
-static enum mmgr_result take_root(mmgr_config *config, const char *name, const struct mmgr__yaml *root)
+static enum mmgr_result take_root(mmgr_config *config, const char *name,
+                                  const struct mmgr__yaml *root)
 {
     enum mmgr_result result = MMGR_OK;
 
@@ -291,8 +297,9 @@ enum mmgr_result mmgr__config_read_file(mmgr_config *config, const char *path, i
     if (root)
         result = take_root(config, path, root);
     mmgr__yaml_free(root);
-    if (result == MMGR_OK && config->token_count > 0 && mmgr__io_stat(AT_FDCWD, path, &st, 1) == 0 &&
-        (st.st_mode & 077))
-        mmgr__log(MMGR_LOG_WARNING, "config", "%s holds tokens and can be read by other users", path);
+    if (result == MMGR_OK && config->token_count > 0 &&
+        mmgr__io_stat(AT_FDCWD, path, &st, 1) == 0 && (st.st_mode & 077))
+        mmgr__log(MMGR_LOG_WARNING, "config", "%s holds tokens and can be read by other users",
+                  path);
     return result;
 }

@@ -17,19 +17,23 @@ const struct config_field mmgr__config_fields[CONFIG_FIELDS] = {
     [CONFIG_MAX_CACHE_RAM] = {"max_cache_ram", CONFIG_KIND_SIZE, "0", NULL, {NULL}},
     [CONFIG_MAX_CACHE_VRAM] = {"max_cache_vram", CONFIG_KIND_SIZE, "0", NULL, {NULL}},
     [CONFIG_MAX_CONVERT_CACHE] = {"max_convert_cache", CONFIG_KIND_SIZE, "20 GB", NULL, {NULL}},
-    [CONFIG_PRECISION] = {"precision", CONFIG_KIND_CHOICE, "auto", " auto float32 float16 bfloat16 ", {NULL}},
+    [CONFIG_PRECISION] =
+        {"precision", CONFIG_KIND_CHOICE, "auto", " auto float32 float16 bfloat16 ", {NULL}},
     [CONFIG_DEVICE] = {"device", CONFIG_KIND_WORD, "auto", NULL, {NULL}},
-    [CONFIG_MAX_PARALLEL_DOWNLOADS] = {"max_parallel_downloads", CONFIG_KIND_COUNT, "5", NULL, {NULL}},
+    [CONFIG_MAX_PARALLEL_DOWNLOADS] =
+        {"max_parallel_downloads", CONFIG_KIND_COUNT, "5", NULL, {NULL}},
     [CONFIG_ALLOW_UNKNOWN] = {"allow_unknown", CONFIG_KIND_BOOL, "false", NULL, {NULL}},
     [CONFIG_ALLOW_PRIVATE_HOSTS] = {"allow_private_hosts", CONFIG_KIND_HOSTS, NULL, NULL, {NULL}},
     [CONFIG_TOKENS] = {"tokens", CONFIG_KIND_TOKENS, NULL, NULL, {NULL}},
-    [CONFIG_HF_ENDPOINT] = {"hf_endpoint", CONFIG_KIND_URL, "https://huggingface.co", NULL, {"HF_ENDPOINT"}},
-    [CONFIG_HF_OFFLINE] = {"hf_offline", CONFIG_KIND_BOOL, "false", NULL,
-                           {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}},
+    [CONFIG_HF_ENDPOINT] =
+        {"hf_endpoint", CONFIG_KIND_URL, "https://huggingface.co", NULL, {"HF_ENDPOINT"}},
+    [CONFIG_HF_OFFLINE] =
+        {"hf_offline", CONFIG_KIND_BOOL, "false", NULL, {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}},
     [CONFIG_HF_HOME] = {"hf_home", CONFIG_KIND_PATH, NULL, NULL, {"HF_HOME"}},
-    [CONFIG_HF_HUB_CACHE] = {"hf_hub_cache", CONFIG_KIND_PATH, NULL, NULL,
-                             {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}},
-    [CONFIG_CIVITAI_ENDPOINT] = {"civitai_endpoint", CONFIG_KIND_URL, "https://civitai.com", NULL, {NULL}},
+    [CONFIG_HF_HUB_CACHE] =
+        {"hf_hub_cache", CONFIG_KIND_PATH, NULL, NULL, {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}},
+    [CONFIG_CIVITAI_ENDPOINT] =
+        {"civitai_endpoint", CONFIG_KIND_URL, "https://civitai.com", NULL, {NULL}},
 };
 
 int mmgr__config_field_find(const char *name)
@@ -42,9 +46,9 @@ int mmgr__config_field_find(const char *name)
 
 static char *normal_bool(const char *value, const char **why)
 {
-    static const char *const words[][2] = {{"true", "true"}, {"yes", "true"}, {"on", "true"}, {"1", "true"},
-                                           {"false", "false"}, {"no", "false"}, {"off", "false"},
-                                           {"0", "false"}};
+    static const char *const words[][2] = {{"true", "true"}, {"yes", "true"},    {"on", "true"},
+                                           {"1", "true"},    {"false", "false"}, {"no", "false"},
+                                           {"off", "false"}, {"0", "false"}};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasecmp(value, words[i][0]) == 0)
@@ -59,8 +63,8 @@ static char *normal_choice(const struct config_field *field, const char *value, 
     size_t length = strlen(value);
 
     if (length > 0 && length < sizeof(word) - 3 && !strchr(value, ' ')) {
-        strcpy(word + 1, value);
-        strcat(word, " ");
+        memcpy(word + 1, value, length);
+        word[1 + length] = ' ';
         if (strstr(field->choices, word))
             return mmgr__strdup(value);
     }
@@ -70,7 +74,8 @@ static char *normal_choice(const struct config_field *field, const char *value, 
 
 static char *normal_word(const char *value, const char **why)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:.";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-:.";
 
     if (*value && value[strspn(value, allowed)] == '\0')
         return mmgr__strdup(value);

@@ -38,9 +38,11 @@ void mmgr__config_tokens_free(mmgr_config *config)
 
 static enum mmgr_result bad_prefix(const char *prefix)
 {
-    mmgr__fail(MMGR_ERR_ARGUMENT,
-               "\"%.200s\" is no token prefix: scheme://host[:port][/path] is expected, patterns are not "
-               "accepted", prefix);
+    mmgr__fail(
+        MMGR_ERR_ARGUMENT,
+        "\"%.200s\" is no token prefix: scheme://host[:port][/path] is expected, patterns are not "
+        "accepted",
+        prefix);
     mmgr__error_set_field("tokens");
     return MMGR_ERR_ARGUMENT;
 }
@@ -134,8 +136,8 @@ static int path_below(const char *path, const char *prefix)
     return strncmp(path, prefix, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
-static int same_place(const struct mmgr__url *url, const char *scheme, const char *host, uint16_t port,
-                      const char *path)
+static int same_place(const struct mmgr__url *url, const char *scheme, const char *host,
+                      uint16_t port, const char *path)
 {
     return url->host && strcmp(url->scheme, scheme) == 0 && strcmp(url->host, host) == 0 &&
            url->port == port && path_below(path, url->path);
@@ -177,7 +179,8 @@ int mmgr__config_names_host(const mmgr_config *config, const char *host)
     size_t length = strlen(host);
 
     /* The built-in endpoints are public ones and need no exception. */
-    if ((config->origin[CONFIG_HF_ENDPOINT] != CONFIG_DEFAULT && strcmp(config->hf_url.host, host) == 0) ||
+    if ((config->origin[CONFIG_HF_ENDPOINT] != CONFIG_DEFAULT &&
+         strcmp(config->hf_url.host, host) == 0) ||
         (config->origin[CONFIG_CIVITAI_ENDPOINT] != CONFIG_DEFAULT &&
          strcmp(config->civitai_url.host, host) == 0))
         return 1;
@@ -261,7 +264,8 @@ static enum mmgr_result read_hf_token(mmgr_config *config)
     }
     if (!path && !config->value[CONFIG_HF_HOME])
         return MMGR_OK;
-    file = path ? mmgr__config_expand(config, path) : mmgr__path_join(config->value[CONFIG_HF_HOME], "token");
+    file = path ? mmgr__config_expand(config, path)
+                : mmgr__path_join(config->value[CONFIG_HF_HOME], "token");
     if (!file)
         return mmgr__oom();
     result = read_token_file(config, file);

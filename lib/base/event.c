@@ -40,9 +40,9 @@ static const struct text_name {
     enum mmgr_event_text which;
     const char *member;
 } text_names[] = {
-    {MMGR_EVENT_TEXT_SOURCE, "source"},       {MMGR_EVENT_TEXT_LOCAL_PATH, "local_path"},
-    {MMGR_EVENT_TEXT_KEY, "key"},             {MMGR_EVENT_TEXT_SUBMODEL, "submodel"},
-    {MMGR_EVENT_TEXT_HASH, "hash"},           {MMGR_EVENT_TEXT_PRECISION, "precision"},
+    {MMGR_EVENT_TEXT_SOURCE, "source"},   {MMGR_EVENT_TEXT_LOCAL_PATH, "local_path"},
+    {MMGR_EVENT_TEXT_KEY, "key"},         {MMGR_EVENT_TEXT_SUBMODEL, "submodel"},
+    {MMGR_EVENT_TEXT_HASH, "hash"},       {MMGR_EVENT_TEXT_PRECISION, "precision"},
     {MMGR_EVENT_TEXT_CONTEXT, "context"},
 };
 
@@ -241,15 +241,16 @@ enum mmgr_result mmgr_event_to_json(const mmgr_event *event, char **json)
     if (!event || !json)
         return mmgr__bad_argument(event ? "json" : "event");
     mmgr__format_time(event->time, time);
-    mmgr__buf_printf(&buf, "{\"version\":%d,\"event\":\"%s\",\"sequence\":%llu,\"time\":\"%s\",\"job\":%llu",
-                     JSON_VERSION, mmgr_event_name(event), (unsigned long long)event->sequence, time,
-                     (unsigned long long)event->job);
+    mmgr__buf_printf(
+        &buf, "{\"version\":%d,\"event\":\"%s\",\"sequence\":%llu,\"time\":\"%s\",\"job\":%llu",
+        JSON_VERSION, mmgr_event_name(event), (unsigned long long)event->sequence, time,
+        (unsigned long long)event->job);
     for (size_t i = 0; i < sizeof(text_names) / sizeof(text_names[0]); i++)
         if (event->texts[text_names[i].which])
             json_member(&buf, text_names[i].member, event->texts[text_names[i].which]);
     if (mmgr__event_group(event->type) & (MMGR_EVENTS_DOWNLOAD | MMGR_EVENTS_INSTALL))
-        mmgr__buf_printf(&buf, ",\"bytes\":%llu,\"total_bytes\":%llu", (unsigned long long)event->bytes,
-                         (unsigned long long)event->total);
+        mmgr__buf_printf(&buf, ",\"bytes\":%llu,\"total_bytes\":%llu",
+                         (unsigned long long)event->bytes, (unsigned long long)event->total);
     if (event->part_count > 0)
         json_parts(&buf, event);
     if (event->error)
@@ -304,7 +305,8 @@ void mmgr__event_queue_remove(struct event_queue *queue, struct event_node *node
         queue->last = node->previous;
 }
 
-struct event_node *mmgr__event_queue_obsolete(const struct event_queue *queue, const mmgr_event *event)
+struct event_node *mmgr__event_queue_obsolete(const struct event_queue *queue,
+                                              const mmgr_event *event)
 {
     struct event_node *node;
 

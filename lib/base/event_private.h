@@ -33,9 +33,9 @@ int mmgr__event_is_progress(enum mmgr_event_type type);
 
 /* Handler lists beyond base/event.h. A subscriber hears the events of its groups that were sent after
  * number `since`. */
-enum mmgr_result mmgr__handlers_subscribe(struct mmgr__handlers *handlers, uint32_t mask, uint64_t since,
-                                          mmgr_event_fn fn, void *user, mmgr_user_free_fn user_free,
-                                          uint64_t *id);
+enum mmgr_result mmgr__handlers_subscribe(struct mmgr__handlers *handlers, uint32_t mask,
+                                          uint64_t since, mmgr_event_fn fn, void *user,
+                                          mmgr_user_free_fn user_free, uint64_t *id);
 /* ARGUMENT when there is no such handler. Waits for a call that runs on another thread. */
 enum mmgr_result mmgr__handlers_remove(struct mmgr__handlers *handlers, uint64_t id);
 /* Call every handler for the event, with no lock held; *decision is raised to the strongest wish. */
@@ -56,12 +56,14 @@ struct event_node {
 struct event_queue {
     struct event_node *first, *last;
 };
-struct event_node *mmgr__event_node_new(mmgr_event *event); /* takes a reference; NULL = no memory */
+struct event_node *mmgr__event_node_new(
+    mmgr_event *event); /* takes a reference; NULL = no memory */
 void mmgr__event_node_free(struct event_node *node);
 void mmgr__event_queue_add(struct event_queue *queue, struct event_node *node);
 void mmgr__event_queue_remove(struct event_queue *queue, struct event_node *node);
 /* The waiting progress event that `event` makes obsolete: the job's newest one, of the same type. */
-struct event_node *mmgr__event_queue_obsolete(const struct event_queue *queue, const mmgr_event *event);
+struct event_node *mmgr__event_queue_obsolete(const struct event_queue *queue,
+                                              const mmgr_event *event);
 void mmgr__event_queue_clear(struct event_queue *queue);
 
 struct mmgr_listener {

@@ -67,9 +67,9 @@ void mmgr__handlers_unref(struct mmgr__handlers *handlers)
     mmgr__free(handlers);
 }
 
-enum mmgr_result mmgr__handlers_subscribe(struct mmgr__handlers *handlers, uint32_t mask, uint64_t since,
-                                          mmgr_event_fn fn, void *user, mmgr_user_free_fn user_free,
-                                          uint64_t *id)
+enum mmgr_result mmgr__handlers_subscribe(struct mmgr__handlers *handlers, uint32_t mask,
+                                          uint64_t since, mmgr_event_fn fn, void *user,
+                                          mmgr_user_free_fn user_free, uint64_t *id)
 {
     struct handler *handler = mmgr__alloc0(1, sizeof(*handler));
     struct handler **end;
@@ -152,7 +152,8 @@ int mmgr__handlers_empty(struct mmgr__handlers *handlers)
 }
 
 /* With the lock held: the next handler after number `id` that wants the event. */
-static struct handler *next_for(struct mmgr__handlers *handlers, uint64_t id, const mmgr_event *event)
+static struct handler *next_for(struct mmgr__handlers *handlers, uint64_t id,
+                                const mmgr_event *event)
 {
     struct handler *handler = handlers->first;
 

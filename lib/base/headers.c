@@ -14,9 +14,9 @@
 #include "base/text.h"
 #include "base/thread.h"
 
-#define SECOND INT64_C(1000000000)
-#define WAIT_MAX (300 * SECOND)
-#define ETAG_MAX 1024
+#define SECOND          INT64_C(1000000000)
+#define WAIT_MAX        (300 * SECOND)
+#define ETAG_MAX        1024
 #define DISPOSITION_MAX 4096
 
 static const char *skip_blanks(const char *text)
@@ -84,7 +84,8 @@ static int take_number(const char **text, uint64_t *value)
     return mmgr__parse_u64(copy, value);
 }
 
-int mmgr__content_range(const char *value, uint64_t *first, uint64_t *last, uint64_t *total, int *unsatisfied)
+int mmgr__content_range(const char *value, uint64_t *first, uint64_t *last, uint64_t *total,
+                        int *unsatisfied)
 {
     const char *p = skip_blanks(value);
     uint64_t a = 0, b = 0, size = UINT64_MAX;
@@ -96,7 +97,8 @@ int mmgr__content_range(const char *value, uint64_t *first, uint64_t *last, uint
     empty = *p == '*';
     if (empty)
         p++;
-    else if (!take_number(&p, &a) || *p++ != '-' || !take_number(&p, &b) || b < a || b == UINT64_MAX)
+    else if (!take_number(&p, &a) || *p++ != '-' || !take_number(&p, &b) || b < a ||
+             b == UINT64_MAX)
         return 0;
     if (*p++ != '/')
         return 0;

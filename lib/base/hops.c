@@ -10,8 +10,8 @@
 
 #define HOPS_MAX 10
 
-enum mmgr_result mmgr__hops_start(struct mmgr__hops *hops, const mmgr_config *config, const char *url,
-                                  const char *token)
+enum mmgr_result mmgr__hops_start(struct mmgr__hops *hops, const mmgr_config *config,
+                                  const char *url, const char *token)
 {
     struct mmgr__hops made = {.config = config};
     enum mmgr_result result;
@@ -58,7 +58,8 @@ static enum mmgr_result check_hop(const struct mmgr__hops *hops, const struct mm
     if (strcmp(hops->url.scheme, "https") == 0 && strcmp(next->scheme, "https") != 0)
         return refuse(next, "a redirect leads from https to plain http");
     /* Host names are judged again by their peer, in mmgr__hops_peer(). */
-    if (hops->public_seen && mmgr__address_is_private(next->host) && !config_names(hops, next->host))
+    if (hops->public_seen && mmgr__address_is_private(next->host) &&
+        !config_names(hops, next->host))
         return refuse(next, "a public server redirects to a private address");
     return MMGR_OK;
 }
@@ -66,7 +67,8 @@ static enum mmgr_result check_hop(const struct mmgr__hops *hops, const struct mm
 /* A Location with a scheme of its own that is not of the web. */
 static int leaves_the_web(const char *location)
 {
-    size_t n = strspn(location, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    size_t n =
+        strspn(location, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
 
     return n > 0 && location[n] == ':' && strncasecmp(location, "http:", 5) != 0 &&
            strncasecmp(location, "https:", 6) != 0;
@@ -88,15 +90,16 @@ enum mmgr_result mmgr__hops_follow(struct mmgr__hops *hops, const char *location
         return MMGR_ERR_PROTOCOL;
     }
     if (leaves_the_web(location)) {
-        mmgr__fail(MMGR_ERR_REFUSED_ADDRESS, "%s redirects to \"%.100s\", which is neither http nor https",
-                   hops->url.text, location);
+        mmgr__fail(MMGR_ERR_REFUSED_ADDRESS,
+                   "%s redirects to \"%.100s\", which is neither http nor https", hops->url.text,
+                   location);
         mmgr__error_set_subject(hops->url.text);
         return MMGR_ERR_REFUSED_ADDRESS;
     }
     result = mmgr__url_resolve(&hops->url, location, &next);
     if (result == MMGR_ERR_UNSUPPORTED_SOURCE) {
-        mmgr__fail(MMGR_ERR_PROTOCOL, "%s redirects to \"%.200s\", which is not a URL", hops->url.text,
-                   location);
+        mmgr__fail(MMGR_ERR_PROTOCOL, "%s redirects to \"%.200s\", which is not a URL",
+                   hops->url.text, location);
         mmgr__error_set_subject(hops->url.text);
         return MMGR_ERR_PROTOCOL;
     }
@@ -136,7 +139,8 @@ char *mmgr__hops_authorization(const struct mmgr__hops *hops, int *failed)
 
     *failed = 0;
     if (hops->config)
-        token = mmgr__config_token(hops->config, url->scheme, url->host, url->port, url->path, &http_named);
+        token = mmgr__config_token(hops->config, url->scheme, url->host, url->port, url->path,
+                                   &http_named);
     if (hops->token) {
         char *origin = mmgr__url_origin(url);
 

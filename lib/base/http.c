@@ -11,12 +11,12 @@
 #include "base/text.h"
 #include "base/thread.h"
 
-#define SECOND INT64_C(1000000000)
-#define CONNECT_TIMEOUT (15 * SECOND)
-#define STALL_TIMEOUT (30 * SECOND)
+#define SECOND            INT64_C(1000000000)
+#define CONNECT_TIMEOUT   (15 * SECOND)
+#define STALL_TIMEOUT     (30 * SECOND)
 #define REDIRECT_BODY_MAX (64 * 1024)
-#define HEADERS_MAX 512
-#define EXTRA_MAX 16
+#define HEADERS_MAX       512
+#define EXTRA_MAX         16
 
 /* One exchange. The transport's thread fills it, the caller's thread waits for `ended`. */
 struct exchange {
@@ -86,8 +86,8 @@ static void on_body(void *user, const void *data, size_t bytes, int *stop)
         return;
     }
     if (bytes > exchange->limit - exchange->body.length) {
-        mmgr__fail(MMGR_ERR_TOO_LARGE, "%s: the answer is larger than %zu bytes", exchange->hops->url.text,
-                   exchange->limit);
+        mmgr__fail(MMGR_ERR_TOO_LARGE, "%s: the answer is larger than %zu bytes",
+                   exchange->hops->url.text, exchange->limit);
         stop_with_error(exchange, stop);
         return;
     }
@@ -115,10 +115,14 @@ static void on_end(void *user, enum mmgr_result result, const char *message)
 }
 
 /* Start the transfer and wait for its end; past the deadline it is cancelled, which also ends it. */
-static enum mmgr_result run(const mmgr_transport_ops *transport, void *self, const mmgr_request *request,
-                            struct exchange *exchange, int64_t deadline)
+static enum mmgr_result run(const mmgr_transport_ops *transport, void *self,
+                            const mmgr_request *request, struct exchange *exchange,
+                            int64_t deadline)
 {
-    mmgr_sink sink = {.struct_size = sizeof(sink), .head = on_head, .body = on_body, .end = on_end,
+    mmgr_sink sink = {.struct_size = sizeof(sink),
+                      .head = on_head,
+                      .body = on_body,
+                      .end = on_end,
                       .user = exchange};
     void *transfer = NULL;
     int late = 0;
@@ -128,7 +132,8 @@ static enum mmgr_result run(const mmgr_transport_ops *transport, void *self, con
         return mmgr__fail(result, "%s: %s", exchange->hops->url.text, mmgr_result_text(result));
     pthread_mutex_lock(&exchange->mutex);
     while (!exchange->ended) {
-        if (mmgr__cond_wait_until(&exchange->cond, &exchange->mutex, late ? INT64_MAX : deadline) == 0 ||
+        if (mmgr__cond_wait_until(&exchange->cond, &exchange->mutex, late ? INT64_MAX : deadline) ==
+                0 ||
             exchange->ended || late)
             continue;
         late = 1;
@@ -153,8 +158,9 @@ static enum mmgr_result run(const mmgr_transport_ops *transport, void *self, con
 }
 
 /* One hop: build the header list from nothing, ask, leave the answer in the exchange. */
-static enum mmgr_result ask(const mmgr_transport_ops *transport, void *self, struct exchange *exchange,
-                            const char *const *extra, uint32_t extra_count, int64_t deadline)
+static enum mmgr_result ask(const mmgr_transport_ops *transport, void *self,
+                            struct exchange *exchange, const char *const *extra,
+                            uint32_t extra_count, int64_t deadline)
 {
     const char *headers[EXTRA_MAX + 3];
     uint32_t count = 0;
@@ -162,8 +168,10 @@ static enum mmgr_result ask(const mmgr_transport_ops *transport, void *self, str
     enum mmgr_result result;
     char *authorization;
     int failed;
-    mmgr_request request = {.struct_size = sizeof(request), .url = exchange->hops->url.text,
-                            .headers = headers, .max_body = UINT64_MAX,
+    mmgr_request request = {.struct_size = sizeof(request),
+                            .url = exchange->hops->url.text,
+                            .headers = headers,
+                            .max_body = UINT64_MAX,
                             .stall_timeout_ns = STALL_TIMEOUT};
 
     if (left <= 0) {
@@ -217,8 +225,9 @@ static enum mmgr_result give(struct exchange *exchange, struct mmgr__http_answer
     return MMGR_OK;
 }
 
-static enum mmgr_result follow(const mmgr_transport_ops *transport, void *self, struct exchange *exchange,
-                               const char *const *extra, uint32_t extra_count, int64_t deadline)
+static enum mmgr_result follow(const mmgr_transport_ops *transport, void *self,
+                               struct exchange *exchange, const char *const *extra,
+                               uint32_t extra_count, int64_t deadline)
 {
     for (;;) {
         const char *location;
@@ -238,10 +247,10 @@ static enum mmgr_result follow(const mmgr_transport_ops *transport, void *self, 
     }
 }
 
-enum mmgr_result mmgr__http_get(const mmgr_transport_ops *transport, void *self, const mmgr_config *config,
-                                const char *url, const char *token, const char *const *extra_headers,
-                                uint32_t extra_count, size_t limit, int64_t timeout_ns,
-                                struct mmgr__http_answer *answer)
+enum mmgr_result mmgr__http_get(const mmgr_transport_ops *transport, void *self,
+                                const mmgr_config *config, const char *url, const char *token,
+                                const char *const *extra_headers, uint32_t extra_count,
+                                size_t limit, int64_t timeout_ns, struct mmgr__http_answer *answer)
 {
     struct mmgr__hops hops = {0};
     struct exchange exchange = {.hops = &hops, .limit = limit};
@@ -251,7 +260,8 @@ enum mmgr_result mmgr__http_get(const mmgr_transport_ops *transport, void *self,
         return result;
     pthread_mutex_init(&exchange.mutex, NULL);
     mmgr__cond_init(&exchange.cond);
-    result = follow(transport, self, &exchange, extra_headers, extra_count, mmgr__deadline(timeout_ns));
+    result =
+        follow(transport, self, &exchange, extra_headers, extra_count, mmgr__deadline(timeout_ns));
     if (result == MMGR_OK)
         result = give(&exchange, answer);
     reset(&exchange);

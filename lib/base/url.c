@@ -113,7 +113,8 @@ char *mmgr__url_origin(const struct mmgr__url *url)
 
     if (url->port != default_port(url->scheme))
         snprintf(port, sizeof(port), ":%u", url->port);
-    return mmgr__printf("%s://%s%s%s%s", url->scheme, v6 ? "[" : "", url->host, v6 ? "]" : "", port);
+    return mmgr__printf("%s://%s%s%s%s", url->scheme, v6 ? "[" : "", url->host, v6 ? "]" : "",
+                        port);
 }
 
 static enum mmgr_result refuse(const char *text, const char *why)
@@ -144,7 +145,8 @@ static enum mmgr_result take_server(CURLU *handle, const char *text, struct mmgr
     if (!url->host)
         return absent ? refuse(text, "it names no host") : mmgr__oom();
     if (!normal_host(url->host))
-        return refuse(text, "its host name is not valid (write international names in their xn-- form)");
+        return refuse(text,
+                      "its host name is not valid (write international names in their xn-- form)");
     return MMGR_OK;
 }
 
@@ -206,7 +208,9 @@ static enum mmgr_result take_parts(CURLU *handle, const char *text, struct mmgr_
  * skip it and take the next word for the host. */
 static size_t web_prefix(const char *text)
 {
-    size_t length = strncasecmp(text, "https://", 8) == 0 ? 8 : strncasecmp(text, "http://", 7) == 0 ? 7 : 0;
+    size_t length = strncasecmp(text, "https://", 8) == 0  ? 8
+                    : strncasecmp(text, "http://", 7) == 0 ? 7
+                                                           : 0;
 
     return length && text[length] != '/' && text[length] != '\0' ? length : 0;
 }
@@ -281,12 +285,14 @@ static enum mmgr_result resolve_relative(const struct mmgr__url *base, const cha
     if (code == CURLUE_OUT_OF_MEMORY)
         result = mmgr__oom();
     else
-        result = code == CURLUE_OK ? take_parts(handle, location, url) : refuse(location, "it is malformed");
+        result = code == CURLUE_OK ? take_parts(handle, location, url)
+                                   : refuse(location, "it is malformed");
     curl_url_cleanup(handle);
     return result;
 }
 
-enum mmgr_result mmgr__url_resolve(const struct mmgr__url *base, const char *location, struct mmgr__url *url)
+enum mmgr_result mmgr__url_resolve(const struct mmgr__url *base, const char *location,
+                                   struct mmgr__url *url)
 {
     const char *bad = bad_text(location);
     enum mmgr_result result;

@@ -10,24 +10,25 @@
 #include "base/log.h"
 #include "hub/hub.h"
 
-#define SECOND INT64_C(1000000000)
-#define ANSWER_MAX (32u * 1024 * 1024)
+#define SECOND       INT64_C(1000000000)
+#define ANSWER_MAX   (32u * 1024 * 1024)
 #define CALL_TIMEOUT (60 * SECOND)
-#define ATTEMPTS 3
-#define PAGES_MAX 200
+#define ATTEMPTS     3
+#define PAGES_MAX    200
 
 /* One fetch. */
 struct fetch {
     mmgr_hub *hub;
     const char *repo, *revision;
     char *endpoint;
-    const char *token;        /* for the calls: the caller's, "" = none, NULL = what the config has */
-    int token_given;          /* the caller brought it */
+    const char *token; /* for the calls: the caller's, "" = none, NULL = what the config has */
+    int token_given;   /* the caller brought it */
 };
 
 static const char *answer_header(const struct mmgr__http_answer *answer, const char *name)
 {
-    const char *value = mmgr__header((const char *const *)answer->headers, answer->header_count, name);
+    const char *value =
+        mmgr__header((const char *const *)answer->headers, answer->header_count, name);
 
     return value ? value : "";
 }
@@ -44,8 +45,8 @@ static int is_transient(enum mmgr_result result, const struct mmgr__http_answer 
 {
     if (result != MMGR_OK)
         return result == MMGR_ERR_NETWORK;
-    return answer->status == 408 || answer->status == 500 || answer->status == 502 || answer->status == 503 ||
-           answer->status == 504;
+    return answer->status == 408 || answer->status == 500 || answer->status == 502 ||
+           answer->status == 503 || answer->status == 504;
 }
 
 /* GET with a few attempts; the pauses grow and are spread, so that many clients do not come back at once. */
@@ -56,8 +57,8 @@ static enum mmgr_result get(struct fetch *fetch, const char *url, struct mmgr__h
 
     for (int attempt = 1;; attempt++) {
         enum mmgr_result result =
-            mmgr__http_get(fetch->hub->transport, fetch->hub->transport_self, fetch->hub->config, url,
-                           fetch->token, accept, 1, ANSWER_MAX, CALL_TIMEOUT, answer);
+            mmgr__http_get(fetch->hub->transport, fetch->hub->transport_self, fetch->hub->config,
+                           url, fetch->token, accept, 1, ANSWER_MAX, CALL_TIMEOUT, answer);
         uint32_t random;
 
         if (attempt == ATTEMPTS || !is_transient(result, answer))
@@ -103,21 +104,24 @@ static const char *token_origin(const struct fetch *fetch)
                                                   : "a token of the configuration";
 }
 
-static enum mmgr_result not_authorized(const struct fetch *fetch, const struct mmgr__http_answer *answer)
+static enum mmgr_result not_authorized(const struct fetch *fetch,
+                                       const struct mmgr__http_answer *answer)
 {
     const char *origin = token_origin(fetch);
     const char *code = answer_header(answer, "X-Error-Code");
     char why[512];
 
     if (strcmp(code, "GatedRepo") == 0)
-        return refuse(fetch, answer, MMGR_ERR_GATED, "access must be requested on its page, with an account");
+        return refuse(fetch, answer, MMGR_ERR_GATED,
+                      "access must be requested on its page, with an account");
     if (origin && strcmp(code, "RepoNotFound") != 0) {
         snprintf(why, sizeof(why), "the hub refuses the token; it comes from %s", origin);
         return refuse(fetch, answer, MMGR_ERR_NOT_AUTHORIZED, why);
     }
-    return refuse(fetch, answer, MMGR_ERR_REPO_NOT_FOUND,
-                  origin ? "there is no such repository, or it is private and this token may not see it"
-                         : "there is no such repository, or it is private and needs a token");
+    return refuse(
+        fetch, answer, MMGR_ERR_REPO_NOT_FOUND,
+        origin ? "there is no such repository, or it is private and this token may not see it"
+               : "there is no such repository, or it is private and needs a token");
 }
 
 static enum mmgr_result forbidden(const struct fetch *fetch, const struct mmgr__http_answer *answer)
@@ -125,8 +129,8 @@ static enum mmgr_result forbidden(const struct fetch *fetch, const struct mmgr__
     char why[1024];
 
     if (strcmp(answer_header(answer, "X-Error-Code"), "GatedRepo") == 0) {
-        snprintf(why, sizeof(why), "access must be granted first; ask for it on %s/%s", fetch->endpoint,
-                 fetch->repo);
+        snprintf(why, sizeof(why), "access must be granted first; ask for it on %s/%s",
+                 fetch->endpoint, fetch->repo);
         return refuse(fetch, answer, MMGR_ERR_GATED, why);
     }
     if (strstr(answer_header(answer, "X-Error-Message"), "disabled"))
@@ -143,13 +147,15 @@ static enum mmgr_result not_found(const struct fetch *fetch, const struct mmgr__
         return refuse(fetch, answer, MMGR_ERR_ENTRY_NOT_FOUND, "there is no such file");
     /* A mirror that names no reason: with a revision asked for, that is the likelier one. */
     if (strcmp(code, "RevisionNotFound") == 0 || (!*code && fetch->revision)) {
-        snprintf(why, sizeof(why), "there is no revision \"%s\"", fetch->revision ? fetch->revision : "main");
+        snprintf(why, sizeof(why), "there is no revision \"%s\"",
+                 fetch->revision ? fetch->revision : "main");
         return refuse(fetch, answer, MMGR_ERR_REVISION_NOT_FOUND, why);
     }
     return refuse(fetch, answer, MMGR_ERR_REPO_NOT_FOUND, "there is no such repository");
 }
 
-static enum mmgr_result rate_limited(const struct fetch *fetch, const struct mmgr__http_answer *answer)
+static enum mmgr_result rate_limited(const struct fetch *fetch,
+                                     const struct mmgr__http_answer *answer)
 {
     int64_t wait = mmgr__retry_after((const char *const *)answer->headers, answer->header_count);
     char why[160];
@@ -163,7 +169,8 @@ static enum mmgr_result rate_limited(const struct fetch *fetch, const struct mmg
 }
 
 /* The error for a status other than 200. */
-static enum mmgr_result map_status(const struct fetch *fetch, const struct mmgr__http_answer *answer)
+static enum mmgr_result map_status(const struct fetch *fetch,
+                                   const struct mmgr__http_answer *answer)
 {
     char why[64];
 
@@ -193,7 +200,8 @@ static int may_go_without(const struct fetch *fetch)
 }
 
 /* GET that ends in status 200, or in an error. */
-static enum mmgr_result get_document(struct fetch *fetch, const char *url, struct mmgr__http_answer *answer)
+static enum mmgr_result get_document(struct fetch *fetch, const char *url,
+                                     struct mmgr__http_answer *answer)
 {
     struct mmgr__http_answer first;
     enum mmgr_result result = get(fetch, url, &first);
@@ -206,7 +214,8 @@ static enum mmgr_result get_document(struct fetch *fetch, const char *url, struc
         fetch->token = "";
         result = get(fetch, url, &second);
         if (result == MMGR_OK && second.status == 200) {
-            mmgr__log(MMGR_LOG_WARNING, "hub", "the hub refuses the token of %s; going on without it",
+            mmgr__log(MMGR_LOG_WARNING, "hub",
+                      "the hub refuses the token of %s; going on without it",
                       mmgr__config_hf_token_source(fetch->hub->config));
             mmgr__config_refuse_hf_token(fetch->hub->config);
             mmgr__http_answer_free(&first);
@@ -232,8 +241,8 @@ static enum mmgr_result get_info(struct fetch *fetch, mmgr_metadata **metadata)
     char *revision = fetch->revision ? mmgr__url_encode(fetch->revision, NULL) : NULL;
     char *url = mmgr__printf("%s/api/models/%s%s%s?blobs=true", fetch->endpoint, fetch->repo,
                              revision ? "/revision/" : "", revision ? revision : "");
-    enum mmgr_result result = url && (revision || !fetch->revision) ? get_document(fetch, url, &answer)
-                                                                    : mmgr__oom();
+    enum mmgr_result result =
+        url && (revision || !fetch->revision) ? get_document(fetch, url, &answer) : mmgr__oom();
 
     mmgr__free(url);
     mmgr__free(revision);
@@ -244,7 +253,8 @@ static enum mmgr_result get_info(struct fetch *fetch, mmgr_metadata **metadata)
     if (result == MMGR_OK && !(*metadata)->texts[MMGR_METADATA_REVISION]) {
         mmgr_metadata_unref(*metadata);
         *metadata = NULL;
-        result = mmgr__fail(MMGR_ERR_PROTOCOL, "%s: the hub does not say which commit it speaks of", fetch->repo);
+        result = mmgr__fail(MMGR_ERR_PROTOCOL, "%s: the hub does not say which commit it speaks of",
+                            fetch->repo);
         mmgr__error_set_field("sha");
     }
     if (result == MMGR_ERR_PROTOCOL || result == MMGR_ERR_UNSAFE_PATH)
@@ -266,8 +276,10 @@ static enum mmgr_result next_page(const struct mmgr__http_answer *answer, char *
     result = mmgr__url_parse(answer->url, &here);
     if (result == MMGR_OK)
         result = mmgr__url_resolve(&here, link, &there);
-    if (result == MMGR_ERR_UNSUPPORTED_SOURCE || (result == MMGR_OK && !mmgr__url_same_origin(&here, &there))) {
-        result = mmgr__fail(MMGR_ERR_PROTOCOL, "the hub's file list goes on at \"%.200s\", another place", link);
+    if (result == MMGR_ERR_UNSUPPORTED_SOURCE ||
+        (result == MMGR_OK && !mmgr__url_same_origin(&here, &there))) {
+        result = mmgr__fail(MMGR_ERR_PROTOCOL,
+                            "the hub's file list goes on at \"%.200s\", another place", link);
         mmgr__error_set_field("Link");
     }
     if (result == MMGR_OK && !(*next = mmgr__strdup(there.text)))
@@ -282,8 +294,9 @@ static enum mmgr_result next_page(const struct mmgr__http_answer *answer, char *
 static enum mmgr_result get_tree(struct fetch *fetch, mmgr_metadata *metadata)
 {
     enum mmgr_result result = MMGR_OK;
-    char *url = mmgr__printf("%s/api/models/%s/tree/%s?recursive=true", fetch->endpoint,
-                             metadata->texts[MMGR_METADATA_ID], metadata->texts[MMGR_METADATA_REVISION]);
+    char *url =
+        mmgr__printf("%s/api/models/%s/tree/%s?recursive=true", fetch->endpoint,
+                     metadata->texts[MMGR_METADATA_ID], metadata->texts[MMGR_METADATA_REVISION]);
 
     if (!url)
         return mmgr__oom();
@@ -324,7 +337,9 @@ enum mmgr_result mmgr__hf_fetch(mmgr_hub *hub, const mmgr_source *source, const 
                                 mmgr_metadata **metadata)
 {
     const char *endpoint = mmgr_source_part(source, MMGR_SOURCE_PART_ENDPOINT);
-    struct fetch fetch = {.hub = hub, .token = token, .token_given = token != NULL,
+    struct fetch fetch = {.hub = hub,
+                          .token = token,
+                          .token_given = token != NULL,
                           .repo = mmgr_source_part(source, MMGR_SOURCE_PART_REPO),
                           .revision = mmgr_source_part(source, MMGR_SOURCE_PART_REVISION)};
     mmgr_metadata *made = NULL;

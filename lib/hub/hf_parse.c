@@ -6,7 +6,6 @@
 #include "base/alloc.h"
 #include "base/http.h"
 #include "base/json.h"
-#include "base/path.h"
 #include "hub/hub.h"
 
 /* Fail over a member: `list`[index].member is wrong. list NULL: member of the document itself. */
@@ -34,8 +33,8 @@ int mmgr__hub_is_hash(const char *text, size_t length)
 }
 
 /* Size member, UINT64_MAX when it is absent. */
-static enum mmgr_result take_size(const json_t *object, const char *list, size_t index, const char *name,
-                                  uint64_t *size)
+static enum mmgr_result take_size(const json_t *object, const char *list, size_t index,
+                                  const char *name, uint64_t *size)
 {
     const json_t *value = json_object_get(object, "size");
 
@@ -48,8 +47,9 @@ static enum mmgr_result take_size(const json_t *object, const char *list, size_t
 }
 
 /* Hash member, NULL when it is absent. */
-static enum mmgr_result take_hash(const json_t *object, const char *member, size_t digits, const char *list,
-                                  size_t index, const char *name, const char **hash)
+static enum mmgr_result take_hash(const json_t *object, const char *member, size_t digits,
+                                  const char *list, size_t index, const char *name,
+                                  const char **hash)
 {
     const json_t *value = json_object_get(object, member);
 
@@ -62,8 +62,9 @@ static enum mmgr_result take_hash(const json_t *object, const char *member, size
 }
 
 /* A file of either listing. They name the same things differently. */
-static enum mmgr_result take_file(const json_t *entry, const char *list, size_t index, const char *path_member,
-                                  const char *blob_member, const char *lfs_member, mmgr_metadata *metadata)
+static enum mmgr_result take_file(const json_t *entry, const char *list, size_t index,
+                                  const char *path_member, const char *blob_member,
+                                  const char *lfs_member, mmgr_metadata *metadata)
 {
     const json_t *lfs = json_object_get(entry, "lfs");
     struct hub_file file = {.size = UINT64_MAX};
@@ -112,9 +113,10 @@ static enum mmgr_result take_siblings(const json_t *root, mmgr_metadata *metadat
         return wrong(NULL, 0, "siblings", "lists more files than a model has");
     for (size_t i = 0; i < count; i++) {
         const json_t *entry = json_array_get(siblings, i);
-        enum mmgr_result result = json_is_object(entry)
-                                      ? take_file(entry, "siblings", i, "rfilename", "blobId", "sha256", metadata)
-                                      : wrong("siblings", i, "", "is not an object");
+        enum mmgr_result result =
+            json_is_object(entry)
+                ? take_file(entry, "siblings", i, "rfilename", "blobId", "sha256", metadata)
+                : wrong("siblings", i, "", "is not an object");
 
         if (result != MMGR_OK)
             return result;
@@ -158,14 +160,15 @@ static enum mmgr_result take_text(const json_t *root, const char *member, mmgr_m
     return mmgr__metadata_set(metadata, which, json_string_value(value));
 }
 
-static enum mmgr_result take_names(const json_t *root, const char *endpoint, mmgr_metadata *metadata)
+static enum mmgr_result take_names(const json_t *root, const char *endpoint,
+                                   mmgr_metadata *metadata)
 {
     const char *id = mmgr__json_text(root, "id");
     const char *slash;
     enum mmgr_result result;
     char *page, *author;
 
-    if (!id || (!mmgr__hub_repo_valid(id, strlen(id)) && mmgr__path_check_component(id) != MMGR_OK))
+    if (!id || !mmgr__hub_id_valid(id))
         return wrong(NULL, 0, "id", "is not a repository");
     slash = strchr(id, '/');
     result = mmgr__metadata_set(metadata, MMGR_METADATA_TYPE, "huggingface");
@@ -219,7 +222,8 @@ enum mmgr_result mmgr__hf_parse_info(const char *json, size_t length, const char
     mmgr_metadata *made;
     json_t *root;
     char *copy;
-    enum mmgr_result result = mmgr__json_parse(json, length, MMGR_ERR_PROTOCOL, "the hub's answer", &root);
+    enum mmgr_result result =
+        mmgr__json_parse(json, length, MMGR_ERR_PROTOCOL, "the hub's answer", &root);
 
     if (result != MMGR_OK)
         return result;
@@ -266,7 +270,8 @@ static enum mmgr_result take_page(const json_t *root, mmgr_metadata *metadata)
 enum mmgr_result mmgr__hf_parse_tree(const char *json, size_t length, mmgr_metadata *metadata)
 {
     json_t *root;
-    enum mmgr_result result = mmgr__json_parse(json, length, MMGR_ERR_PROTOCOL, "the hub's file list", &root);
+    enum mmgr_result result =
+        mmgr__json_parse(json, length, MMGR_ERR_PROTOCOL, "the hub's file list", &root);
 
     if (result != MMGR_OK)
         return result;
@@ -281,9 +286,10 @@ enum mmgr_result mmgr__hf_set_urls(mmgr_metadata *metadata, const char *endpoint
 
     for (size_t i = 0; i < metadata->file_count; i++) {
         char *path = mmgr__url_encode(metadata->files[i].path, "/");
-        char *url = path ? mmgr__printf("%s/%s/resolve/%s/%s", endpoint, metadata->texts[MMGR_METADATA_ID],
-                                        revision ? revision : "main", path)
-                         : NULL;
+        char *url =
+            path ? mmgr__printf("%s/%s/resolve/%s/%s", endpoint, metadata->texts[MMGR_METADATA_ID],
+                                revision ? revision : "main", path)
+                 : NULL;
 
         mmgr__free(path);
         if (!url)

@@ -106,7 +106,8 @@ static struct fetcher *find_fetcher(mmgr_hub *hub, const mmgr_source *source)
 }
 
 /* A URL below the configured endpoint as a repository; else UNSUPPORTED_SOURCE. */
-static enum mmgr_result repository_of(mmgr_hub *hub, const mmgr_source *source, mmgr_source **repository)
+static enum mmgr_result repository_of(mmgr_hub *hub, const mmgr_source *source,
+                                      mmgr_source **repository)
 {
     return mmgr__source_at_endpoint(source, mmgr__config_hf_endpoint(hub->config), repository);
 }
@@ -123,8 +124,8 @@ int mmgr__hub_knows(mmgr_hub *hub, const mmgr_source *source)
     return repository != NULL;
 }
 
-static enum mmgr_result fetch_by_host(struct fetcher *fetcher, const mmgr_source *source, const char *token,
-                                      mmgr_metadata **metadata)
+static enum mmgr_result fetch_by_host(struct fetcher *fetcher, const mmgr_source *source,
+                                      const char *token, mmgr_metadata **metadata)
 {
     mmgr_metadata *made = NULL;
     enum mmgr_result result = fetcher->ops.fetch(fetcher->self, source, token, &made);

@@ -11,7 +11,7 @@
 #include "base/thread.h"
 
 #define HUB_DEFAULT_ENDPOINT "https://huggingface.co"
-#define HUB_FILES_MAX 50000
+#define HUB_FILES_MAX        50000
 
 /* ---- sources */
 struct mmgr_source {
@@ -25,13 +25,17 @@ int mmgr__hub_variant(const char *text, char out[32]);
 int mmgr__hub_is_quantisation(const char *variant);
 /* "org/name" as the hub allows it. */
 int mmgr__hub_repo_valid(const char *repo, size_t length);
+int mmgr__hub_id_valid(const char *id); /* the same, or one of the oldest ids, without an "org/" */
 enum mmgr_result mmgr__source_fail(const char *text, const char *why);
 
 /* The forms of a repository, filled into a source whose kind is set: "org/name[@rev][:variant][:sub]",
  * "[models/]org/name[@rev][/path]" of an hf:// URI, and the path of a web page. `whole` is for messages. */
-enum mmgr_result mmgr__hub_parse_grammar(const char *text, const char *whole, struct mmgr_source *source);
-enum mmgr_result mmgr__hub_parse_uri(const char *text, const char *whole, struct mmgr_source *source);
-enum mmgr_result mmgr__hub_parse_page(const char *path, const char *whole, struct mmgr_source *source);
+enum mmgr_result mmgr__hub_parse_grammar(const char *text, const char *whole,
+                                         struct mmgr_source *source);
+enum mmgr_result mmgr__hub_parse_uri(const char *text, const char *whole,
+                                     struct mmgr_source *source);
+enum mmgr_result mmgr__hub_parse_page(const char *path, const char *whole,
+                                      struct mmgr_source *source);
 /* Work out the canonical text. */
 enum mmgr_result mmgr__source_settle(struct mmgr_source *source);
 /* A URL source that is a page of the hub at this endpoint, as a repository; else UNSUPPORTED_SOURCE. */
@@ -45,15 +49,16 @@ struct hub_file {
 };
 struct mmgr_metadata {
     mmgr__refs refs;
-    char *texts[9];  /* by enum mmgr_metadata_text */
-    char *tag_dict;  /* JSON object, or NULL */
+    char *texts[9]; /* by enum mmgr_metadata_text */
+    char *tag_dict; /* JSON object, or NULL */
     struct mmgr__strings tags;
     struct hub_file *files;
     size_t file_count, file_capacity;
 };
 int mmgr__hub_is_hash(const char *text, size_t digits); /* lower-case hex */
 mmgr_metadata *mmgr__metadata_new(void);
-enum mmgr_result mmgr__metadata_set(mmgr_metadata *metadata, enum mmgr_metadata_text which, const char *text);
+enum mmgr_result mmgr__metadata_set(mmgr_metadata *metadata, enum mmgr_metadata_text which,
+                                    const char *text);
 /* Append a file; texts may be NULL. */
 enum mmgr_result mmgr__metadata_add(mmgr_metadata *metadata, const struct hub_file *file);
 void mmgr__metadata_drop_files(mmgr_metadata *metadata);

@@ -54,7 +54,8 @@ void mmgr_metadata_unref(mmgr_metadata *metadata)
     mmgr__free(metadata);
 }
 
-enum mmgr_result mmgr__metadata_set(mmgr_metadata *metadata, enum mmgr_metadata_text which, const char *text)
+enum mmgr_result mmgr__metadata_set(mmgr_metadata *metadata, enum mmgr_metadata_text which,
+                                    const char *text)
 {
     char *copy = mmgr__strdup(text);
 
@@ -69,7 +70,8 @@ enum mmgr_result mmgr__metadata_add(mmgr_metadata *metadata, const struct hub_fi
 {
     struct hub_file made = {.size = file->size};
 
-    if (!mmgr__grow((void **)&metadata->files, &metadata->file_capacity, metadata->file_count + 1, sizeof(made)))
+    if (!mmgr__grow((void **)&metadata->files, &metadata->file_capacity, metadata->file_count + 1,
+                    sizeof(made)))
         return mmgr__oom();
     made.path = mmgr__strdup(file->path);
     made.url = mmgr__strdup(file->url);
@@ -165,8 +167,10 @@ enum mmgr_result mmgr__metadata_check_files(mmgr_metadata *metadata)
         size_t length = strlen(files[i - 1].path);
 
         if (compare_folded(&files[i - 1], &files[i]) == 0)
-            return unsafe(files[i].path, "another file has the same name, at least on some file systems");
-        if (strncasecmp(files[i - 1].path, files[i].path, length) == 0 && files[i].path[length] == '/')
+            return unsafe(files[i].path,
+                          "another file has the same name, at least on some file systems");
+        if (strncasecmp(files[i - 1].path, files[i].path, length) == 0 &&
+            files[i].path[length] == '/')
             return unsafe(files[i - 1].path, "it is also the name of a folder");
     }
     if (count > 1)

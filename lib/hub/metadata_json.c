@@ -52,7 +52,8 @@ enum mmgr_result mmgr_metadata_to_json(const mmgr_metadata *metadata, char **jso
         mmgr__buf_puts(&buf, i ? "," : "");
         mmgr__buf_json_string(&buf, metadata->tags.items[i]);
     }
-    mmgr__buf_printf(&buf, "],\"tag_dict\":%s,\"files\":[", metadata->tag_dict ? metadata->tag_dict : "{}");
+    mmgr__buf_printf(&buf, "],\"tag_dict\":%s,\"files\":[",
+                     metadata->tag_dict ? metadata->tag_dict : "{}");
     for (size_t i = 0; i < metadata->file_count; i++) {
         mmgr__buf_puts(&buf, i ? "," : "");
         put_file(&buf, &metadata->files[i]);
@@ -80,9 +81,11 @@ static int absent(const json_t *value)
 static enum mmgr_result read_file(const json_t *entry, size_t index, mmgr_metadata *metadata)
 {
     const char *path = mmgr__json_text(entry, "path"), *url = mmgr__json_text(entry, "url");
-    const char *sha256 = mmgr__json_text(entry, "sha256"), *git_sha1 = mmgr__json_text(entry, "git_sha1");
+    const char *sha256 = mmgr__json_text(entry, "sha256"),
+               *git_sha1 = mmgr__json_text(entry, "git_sha1");
     const json_t *size = json_object_get(entry, "size");
-    struct hub_file file = {(char *)path, (char *)url, (char *)sha256, (char *)git_sha1, UINT64_MAX};
+    struct hub_file file = {(char *)path, (char *)url, (char *)sha256, (char *)git_sha1,
+                            UINT64_MAX};
     struct mmgr__url parsed = {0};
     char field[64];
     const char *member = NULL;
@@ -97,9 +100,11 @@ static enum mmgr_result read_file(const json_t *entry, size_t index, mmgr_metada
         member = "url";
     else if (!absent(size) && (!json_is_integer(size) || json_integer_value(size) < 0))
         member = "size";
-    else if (!absent(json_object_get(entry, "sha256")) && !(sha256 && mmgr__hub_is_hash(sha256, 64)))
+    else if (!absent(json_object_get(entry, "sha256")) &&
+             !(sha256 && mmgr__hub_is_hash(sha256, 64)))
         member = "sha256";
-    else if (!absent(json_object_get(entry, "git_sha1")) && !(git_sha1 && mmgr__hub_is_hash(git_sha1, 40)))
+    else if (!absent(json_object_get(entry, "git_sha1")) &&
+             !(git_sha1 && mmgr__hub_is_hash(git_sha1, 40)))
         member = "git_sha1";
     if (member) {
         snprintf(field, sizeof(field), "files[%zu].%s", index, member);

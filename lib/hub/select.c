@@ -9,10 +9,11 @@
 
 struct selection {
     const mmgr_metadata *metadata;
-    const char *variant;  /* canonical; "default" when none was given */
-    const char *scope;    /* "folder/" that the choice is limited to, or "" */
-    enum hub_family family; /* HUB_ONNX, HUB_OPENVINO, HUB_FLAX, HUB_GGUF, or HUB_SAFETENSORS for all others */
-    char *keep;           /* by file */
+    const char *variant; /* canonical; "default" when none was given */
+    const char *scope;   /* "folder/" that the choice is limited to, or "" */
+    enum hub_family
+        family; /* HUB_ONNX, HUB_OPENVINO, HUB_FLAX, HUB_GGUF, or HUB_SAFETENSORS for all others */
+    char *keep; /* by file */
     struct hub_weight *weights;
     size_t count;
 };
@@ -81,7 +82,9 @@ static enum mmgr_result gather(struct selection *s)
 /* How well a label suits the variant asked for; 0 is the worst. */
 static int label_score(const char *variant, const char *label)
 {
-    const char *wanted = strcmp(variant, "fp16") == 0 ? "fp16" : strcmp(variant, "fp32") == 0 ? "fp32" : "";
+    const char *wanted = strcmp(variant, "fp16") == 0   ? "fp16"
+                         : strcmp(variant, "fp32") == 0 ? "fp32"
+                                                        : "";
 
     if (strcmp(label, wanted) == 0)
         return 4;
@@ -101,23 +104,29 @@ static void keep_best(struct selection *s, size_t from, size_t to)
     int whole = 0;
 
     for (size_t i = from; i < to; i++)
-        if (label_score(s->variant, weights[i].label) > label_score(s->variant, weights[best].label))
+        if (label_score(s->variant, weights[i].label) >
+            label_score(s->variant, weights[best].label))
             best = i;
     /* Within a label, files without shards come first, then the sets by size. */
-    for (start = best; !whole && start < to && strcmp(weights[start].label, weights[best].label) == 0; start = end) {
+    for (start = best;
+         !whole && start < to && strcmp(weights[start].label, weights[best].label) == 0;
+         start = end) {
         for (end = start; end < to && weights[end].shards == weights[start].shards &&
-                          strcmp(weights[end].label, weights[best].label) == 0; end++)
+                          strcmp(weights[end].label, weights[best].label) == 0;
+             end++)
             ;
         whole = weights[start].shards == 0 || end - start == weights[start].shards;
         best = whole ? start : best;
     }
     for (size_t i = best; i < to && weights[i].shards == weights[best].shards &&
-                          strcmp(weights[i].label, weights[best].label) == 0; i++)
+                          strcmp(weights[i].label, weights[best].label) == 0;
+         i++)
         weights[i].keep = 1;
 }
 
 /* Call keep_best() for each stem and family in the run [from, to) of one folder. */
-static void keep_family(struct selection *s, size_t from, size_t to, enum hub_family family, int usual_only)
+static void keep_family(struct selection *s, size_t from, size_t to, enum hub_family family,
+                        int usual_only)
 {
     for (size_t i = from; i < to;) {
         size_t end = i;
@@ -184,7 +193,8 @@ static int fits_single(const struct selection *s, const struct hub_weight *weigh
     if (weight->family == HUB_GGUF)
         return !mmgr__is_gguf_side_file(weight->path) &&
                (s->family != HUB_GGUF || mmgr__names_quantisation(weight->path, s->variant));
-    return s->family == HUB_SAFETENSORS && (weight->family == HUB_SAFETENSORS || weight->family == HUB_PICKLE);
+    return s->family == HUB_SAFETENSORS &&
+           (weight->family == HUB_SAFETENSORS || weight->family == HUB_PICKLE);
 }
 
 static enum mmgr_result no_files(const struct selection *s)
@@ -199,8 +209,9 @@ static enum mmgr_result no_files(const struct selection *s)
             mmgr__buf_puts(&seen, s->weights[i].path);
         }
     }
-    mmgr__fail(MMGR_ERR_ENTRY_NOT_FOUND, "%s%s%s holds no model files of the variant %s%s", id ? id : "the source",
-               *s->scope ? "::" : "", s->scope, s->variant, seen.data ? seen.data : "");
+    mmgr__fail(MMGR_ERR_ENTRY_NOT_FOUND, "%s%s%s holds no model files of the variant %s%s",
+               id ? id : "the source", *s->scope ? "::" : "", s->scope, s->variant,
+               seen.data ? seen.data : "");
     mmgr__error_set_subject(id);
     mmgr__buf_free(&seen);
     return MMGR_ERR_ENTRY_NOT_FOUND;
@@ -223,8 +234,8 @@ static enum mmgr_result ambiguous(const struct selection *s)
         mmgr__buf_puts(&list, list.length ? ", " : "");
         mmgr__buf_puts(&list, s->weights[i].path);
     }
-    mmgr__fail(MMGR_ERR_AMBIGUOUS_SOURCE, "%s holds several models, choose one as %s::FILE: %s%s", id ? id : "it",
-               id ? id : "ORG/NAME", list.data ? list.data : "", more ? ", …" : "");
+    mmgr__fail(MMGR_ERR_AMBIGUOUS_SOURCE, "%s holds several models, choose one as %s::FILE: %s%s",
+               id ? id : "it", id ? id : "ORG/NAME", list.data ? list.data : "", more ? ", …" : "");
     mmgr__error_set_subject(id);
     mmgr__buf_free(&list);
     return MMGR_ERR_AMBIGUOUS_SOURCE;
@@ -238,7 +249,8 @@ static void keep_companions(struct selection *s, const struct hub_weight *weight
     for (size_t i = 0; i < s->metadata->file_count; i++) {
         const char *path = file_path(s, i);
 
-        if (strncmp(path, weight->path, length) == 0 && !strchr(path + length, '/') && mmgr__is_companion(path))
+        if (strncmp(path, weight->path, length) == 0 && !strchr(path + length, '/') &&
+            mmgr__is_companion(path))
             s->keep[i] = 1;
     }
 }
@@ -266,8 +278,9 @@ static enum mmgr_result choose_single(struct selection *s)
         first = first == s->count ? i : first;
         last = i;
         /* Several ONNX, OpenVINO or Flax files of one folder belong together. */
-        if (s->family == HUB_SAFETENSORS || s->family == HUB_GGUF ? !same_stem(&s->weights[first], &s->weights[i])
-                                                               : !same_folder(&s->weights[first], &s->weights[i]))
+        if (s->family == HUB_SAFETENSORS || s->family == HUB_GGUF
+                ? !same_stem(&s->weights[first], &s->weights[i])
+                : !same_folder(&s->weights[first], &s->weights[i]))
             return ambiguous(s);
     }
     if (first == s->count)
@@ -304,7 +317,8 @@ static int is_gguf_shelf(const struct selection *s)
     int gguf = 0;
 
     for (size_t i = 0; i < s->count; i++) {
-        if ((s->weights[i].family == HUB_SAFETENSORS || s->weights[i].family == HUB_PICKLE) && s->weights[i].usual)
+        if ((s->weights[i].family == HUB_SAFETENSORS || s->weights[i].family == HUB_PICKLE) &&
+            s->weights[i].usual)
             return 0;
         gguf |= s->weights[i].family == HUB_GGUF;
     }
@@ -321,8 +335,8 @@ static int is_dangling_index(const struct selection *s, const char *path)
     for (size_t i = 0; i < s->count; i++) {
         const struct hub_weight *weight = &s->weights[i];
 
-        if (weight->keep && weight->shards && weight->family == index.family && same_stem(weight, &index) &&
-            strcmp(weight->label, index.label) == 0)
+        if (weight->keep && weight->shards && weight->family == index.family &&
+            same_stem(weight, &index) && strcmp(weight->label, index.label) == 0)
             return 0;
     }
     return 1;
@@ -362,7 +376,8 @@ static void drop_lonely_configs(struct selection *s)
     for (size_t i = 0; i < s->metadata->file_count; i++) {
         const char *path = file_path(s, i);
 
-        if (s->keep[i] && strchr(path + top, '/') && mmgr__ends_with(path, "/config.json") && !has_neighbour(s, i))
+        if (s->keep[i] && strchr(path + top, '/') && mmgr__ends_with(path, "/config.json") &&
+            !has_neighbour(s, i))
             s->keep[i] = 0;
     }
 }
@@ -382,7 +397,8 @@ static enum mmgr_result choose_folder(struct selection *s)
         choose_in_folder(s, from, folder_end(s, from));
     if (kept_weights(s) == 0) {
         /* Only unusual names: a config beside one loose checkpoint. */
-        result = s->count > 0 || !*s->scope || s->family != HUB_SAFETENSORS ? choose_single(s) : MMGR_OK;
+        result =
+            s->count > 0 || !*s->scope || s->family != HUB_SAFETENSORS ? choose_single(s) : MMGR_OK;
         if (result != MMGR_OK)
             return result;
     }
@@ -426,7 +442,8 @@ static enum mmgr_result give(const mmgr_metadata *metadata, const char *keep, co
             result = mmgr__metadata_add(made, &metadata->files[i]);
     if (result == MMGR_OK && made->file_count == 0) {
         mmgr__fail(MMGR_ERR_ENTRY_NOT_FOUND, "%s holds no model files%s%s",
-                   metadata->texts[MMGR_METADATA_ID] ? metadata->texts[MMGR_METADATA_ID] : "the source",
+                   metadata->texts[MMGR_METADATA_ID] ? metadata->texts[MMGR_METADATA_ID]
+                                                     : "the source",
                    subfolder ? " in " : "", subfolder ? subfolder : "");
         mmgr__error_set_subject(subfolder ? subfolder : metadata->texts[MMGR_METADATA_ID]);
         result = MMGR_ERR_ENTRY_NOT_FOUND;
@@ -457,7 +474,8 @@ static int keep_named(struct selection *s)
     size_t length = strlen(s->scope);
 
     for (size_t i = 0; i < s->metadata->file_count && length > 0; i++)
-        if (strlen(file_path(s, i)) == length - 1 && memcmp(file_path(s, i), s->scope, length - 1) == 0)
+        if (strlen(file_path(s, i)) == length - 1 &&
+            memcmp(file_path(s, i), s->scope, length - 1) == 0)
             return s->keep[i] = 1;
     return 0;
 }
@@ -473,8 +491,8 @@ static enum hub_family family_for(const char *variant)
     return mmgr__hub_is_quantisation(variant) ? HUB_GGUF : HUB_SAFETENSORS;
 }
 
-enum mmgr_result mmgr_metadata_select(const mmgr_metadata *metadata, const char *variant, const char *subfolder,
-                                      mmgr_metadata **part)
+enum mmgr_result mmgr_metadata_select(const mmgr_metadata *metadata, const char *variant,
+                                      const char *subfolder, mmgr_metadata **part)
 {
     char canonical[32] = "default";
     struct selection s = {.metadata = metadata, .variant = canonical};

@@ -6,7 +6,13 @@
 #include <stddef.h>
 
 enum hub_family {
-    HUB_NO_WEIGHTS, HUB_SAFETENSORS, HUB_PICKLE, HUB_GGUF, HUB_ONNX, HUB_OPENVINO, HUB_FLAX
+    HUB_NO_WEIGHTS,
+    HUB_SAFETENSORS,
+    HUB_PICKLE,
+    HUB_GGUF,
+    HUB_ONNX,
+    HUB_OPENVINO,
+    HUB_FLAX
 };
 
 /* A weight file, taken apart: "unet/model.fp16-00001-of-00002.safetensors" is folder "unet/", stem "model",

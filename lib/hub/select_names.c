@@ -27,8 +27,9 @@ static int is_digit(char c)
 /* What training leaves behind beside the model. */
 static int is_training_state(const char *name)
 {
-    static const char *const starts[] = {"training_args.", "optimizer.", "scheduler.pt", "scheduler.bin",
-                                         "scaler.pt", "rng_state", "random_states"};
+    static const char *const starts[] = {"training_args.", "optimizer.", "scheduler.pt",
+                                         "scheduler.bin",  "scaler.pt",  "rng_state",
+                                         "random_states"};
 
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
         if (strncasecmp(name, starts[i], strlen(starts[i])) == 0)
@@ -42,17 +43,25 @@ static enum hub_family family_of(const char *name)
         const char *suffix;
         enum hub_family family;
     } suffixes[] = {
-        {".safetensors", HUB_SAFETENSORS}, {".bin", HUB_PICKLE},   {".pt", HUB_PICKLE},
-        {".pth", HUB_PICKLE},              {".ckpt", HUB_PICKLE},  {".gguf", HUB_GGUF},
-        {".onnx", HUB_ONNX},               {".pb", HUB_ONNX},      {"onnx_data", HUB_ONNX},
-        {".onnx.data", HUB_ONNX},          {".msgpack", HUB_FLAX},
+        {".safetensors", HUB_SAFETENSORS},
+        {".bin", HUB_PICKLE},
+        {".pt", HUB_PICKLE},
+        {".pth", HUB_PICKLE},
+        {".ckpt", HUB_PICKLE},
+        {".gguf", HUB_GGUF},
+        {".onnx", HUB_ONNX},
+        {".pb", HUB_ONNX},
+        {"onnx_data", HUB_ONNX},
+        {".onnx.data", HUB_ONNX},
+        {".msgpack", HUB_FLAX},
     };
 
     if (is_training_state(name))
         return HUB_NO_WEIGHTS;
     if (contains(name, "openvino_model"))
-        return mmgr__ends_with_nocase(name, ".xml") || mmgr__ends_with_nocase(name, ".bin") ? HUB_OPENVINO
-                                                                                            : HUB_NO_WEIGHTS;
+        return mmgr__ends_with_nocase(name, ".xml") || mmgr__ends_with_nocase(name, ".bin")
+                   ? HUB_OPENVINO
+                   : HUB_NO_WEIGHTS;
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++)
         if (mmgr__ends_with_nocase(name, suffixes[i].suffix))
             return contains(name, "flax_model") ? HUB_FLAX : suffixes[i].family;
@@ -99,9 +108,14 @@ static void cut_label(struct hub_weight *weight)
 
 static int usual_name(const char *name, enum hub_family family)
 {
-    static const char *const ends[] = {"learned_embeds.bin", "learned_embeds.safetensors", "ip_adapter.bin",
-                                       "ip_adapter.safetensors", "lora_weights.safetensors", "lora_weights.bin",
-                                       "weights.pb", "onnx_data"};
+    static const char *const ends[] = {"learned_embeds.bin",
+                                       "learned_embeds.safetensors",
+                                       "ip_adapter.bin",
+                                       "ip_adapter.safetensors",
+                                       "lora_weights.safetensors",
+                                       "lora_weights.bin",
+                                       "weights.pb",
+                                       "onnx_data"};
 
     if (family == HUB_GGUF || contains(name, "model"))
         return 1;

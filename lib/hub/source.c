@@ -69,7 +69,8 @@ static enum mmgr_result parse_file(const char *text, struct mmgr_source *source)
         return mmgr__source_fail(text, "a path is missing");
     path = mmgr__url_decode(rest);
     if (!path)
-        return strstr(rest, "%00") ? mmgr__source_fail(text, "a path cannot hold a NUL byte") : mmgr__oom();
+        return strstr(rest, "%00") ? mmgr__source_fail(text, "a path cannot hold a NUL byte")
+                                   : mmgr__oom();
     result = parse_path(path, source);
     mmgr__free(path);
     return result;
@@ -84,11 +85,12 @@ static enum mmgr_result parse_hf(const char *text, struct mmgr_source *source)
     return mmgr__hub_parse_grammar(text + 3, text, source);
 }
 
-static enum mmgr_result set_number(struct mmgr_source *source, enum mmgr_source_part part, const char *text,
-                                   size_t length, const char *whole)
+static enum mmgr_result set_number(struct mmgr_source *source, enum mmgr_source_part part,
+                                   const char *text, size_t length, const char *whole)
 {
     if (length == 0 || length > 18 || strspn(text, "0123456789") < length)
-        return mmgr__source_fail(whole, "a Civitai model is civitai:NUMBER or civitai:NUMBER@VERSION");
+        return mmgr__source_fail(whole,
+                                 "a Civitai model is civitai:NUMBER or civitai:NUMBER@VERSION");
     return set_part(source, part, mmgr__strndup(text, length));
 }
 
@@ -102,7 +104,8 @@ static enum mmgr_result parse_civitai(const char *text, struct mmgr_source *sour
     source->kind = MMGR_SOURCE_CIVITAI;
     result = set_number(source, MMGR_SOURCE_PART_REPO, rest, length, text);
     if (result == MMGR_OK && rest[length] == '@')
-        result = set_number(source, MMGR_SOURCE_PART_REVISION, rest + length + 1, strlen(rest + length + 1), text);
+        result = set_number(source, MMGR_SOURCE_PART_REVISION, rest + length + 1,
+                            strlen(rest + length + 1), text);
     return result;
 }
 
@@ -121,7 +124,8 @@ static enum mmgr_result parse_civitai_page(const struct mmgr__url *url, const ch
         version = version ? version + 1 : NULL;
     }
     if (result == MMGR_OK && version)
-        result = set_number(source, MMGR_SOURCE_PART_REVISION, version + 15, strcspn(version + 15, "&"), text);
+        result = set_number(source, MMGR_SOURCE_PART_REVISION, version + 15,
+                            strcspn(version + 15, "&"), text);
     return result;
 }
 
@@ -151,8 +155,9 @@ static enum mmgr_result parse_url_parts(const struct mmgr__url *url, const char 
                                         struct mmgr_source *source)
 {
     if (carries_token(url))
-        return mmgr__source_fail(url->host, "the URL holds an access token; give the token by itself, so that it "
-                                            "is kept out of records and logs");
+        return mmgr__source_fail(
+            url->host, "the URL holds an access token; give the token by itself, so that it "
+                       "is kept out of records and logs");
     for (size_t i = 0; i < sizeof(web_hosts) / sizeof(web_hosts[0]); i++) {
         if (strcmp(url->host, web_hosts[i].host) != 0 || (url->port != 443 && url->port != 80))
             continue;
@@ -166,7 +171,8 @@ static enum mmgr_result parse_url_parts(const struct mmgr__url *url, const char 
         }
         return mmgr__hub_parse_page(url->path, text, source);
     }
-    if (strcmp(url->host, "civitai.com") == 0 && url->port == 443 && mmgr__starts_with(url->path, "/models/"))
+    if (strcmp(url->host, "civitai.com") == 0 && url->port == 443 &&
+        mmgr__starts_with(url->path, "/models/"))
         return parse_civitai_page(url, text, source);
     source->kind = MMGR_SOURCE_URL;
     return set_part(source, MMGR_SOURCE_PART_URL, mmgr__strdup(url->text));
@@ -214,12 +220,30 @@ static int looks_like_path(const char *text)
            strcmp(text, "~") == 0;
 }
 
-static int is_file(const char *text) { return begins(text, "file:"); }
-static int is_url(const char *text) { return begins(text, "http:") || begins(text, "https:"); }
-static int is_hf(const char *text) { return begins(text, "hf:"); }
-static int is_civitai(const char *text) { return begins(text, "civitai:"); }
-static int is_bare_host(const char *text) { return begins(text, "hf.co/") || begins(text, "huggingface.co/"); }
-static int is_any(const char *text) { return 1; }
+static int is_file(const char *text)
+{
+    return begins(text, "file:");
+}
+static int is_url(const char *text)
+{
+    return begins(text, "http:") || begins(text, "https:");
+}
+static int is_hf(const char *text)
+{
+    return begins(text, "hf:");
+}
+static int is_civitai(const char *text)
+{
+    return begins(text, "civitai:");
+}
+static int is_bare_host(const char *text)
+{
+    return begins(text, "hf.co/") || begins(text, "huggingface.co/");
+}
+static int is_any(const char *text)
+{
+    return 1;
+}
 
 static int is_windows(const char *text)
 {
@@ -233,10 +257,22 @@ static const struct form {
     int (*fits)(const char *text);
     enum mmgr_result (*parse)(const char *text, struct mmgr_source *source);
 } forms[] = {
-    {looks_like_path, parse_path}, {is_file, parse_file},       {is_url, parse_url},
-    {is_hf, parse_hf},             {is_civitai, parse_civitai}, {exists, parse_path},
-    {is_windows, parse_windows},   {is_bare_host, parse_bare_host}, {is_any, parse_short},
+    {looks_like_path, parse_path}, {is_file, parse_file},
+    {is_url, parse_url},           {is_hf, parse_hf},
+    {is_civitai, parse_civitai},   {exists, parse_path},
+    {is_windows, parse_windows},   {is_bare_host, parse_bare_host},
+    {is_any, parse_short},
 };
+
+/* Whether a text is read as the short form of a repository, and not as a path of that name, say. */
+static int is_short(const char *text)
+{
+    size_t i = 0;
+
+    while (!forms[i].fits(text))
+        i++;
+    return forms[i].parse == parse_short;
+}
 
 /* The text without surrounding blanks and one pair of quotes. Owned. */
 static char *trimmed(const char *text)
@@ -330,9 +366,10 @@ static char *page_text(const struct mmgr_source *source)
     char *text = NULL;
 
     if (encoded_revision && encoded_folder)
-        text = mmgr__printf("%s/%s%s%s%s%s", source->parts[MMGR_SOURCE_PART_ENDPOINT],
-                            source->parts[MMGR_SOURCE_PART_REPO], revision || folder ? "/tree/" : "",
-                            revision || folder ? encoded_revision : "", folder ? "/" : "", encoded_folder);
+        text = mmgr__printf(
+            "%s/%s%s%s%s%s", source->parts[MMGR_SOURCE_PART_ENDPOINT],
+            source->parts[MMGR_SOURCE_PART_REPO], revision || folder ? "/tree/" : "",
+            revision || folder ? encoded_revision : "", folder ? "/" : "", encoded_folder);
     mmgr__free(encoded_revision);
     mmgr__free(encoded_folder);
     return text;
@@ -349,9 +386,9 @@ static char *repo_text(const struct mmgr_source *source)
     if (source->parts[MMGR_SOURCE_PART_ENDPOINT])
         return page_text(source);
     text = mmgr__printf("%s%s%s%s%s%s%s", source->parts[MMGR_SOURCE_PART_REPO], revision ? "@" : "",
-                        revision ? revision : "", variant || folder ? ":" : "", variant ? variant : "",
-                        folder ? ":" : "", folder ? folder : "");
-    if (!text || !exists(text))
+                        revision ? revision : "", variant || folder ? ":" : "",
+                        variant ? variant : "", folder ? ":" : "", folder ? folder : "");
+    if (!text || is_short(text))
         return text;
     forced = mmgr__printf("hf:%s", text);
     mmgr__free(text);
@@ -374,8 +411,8 @@ enum mmgr_result mmgr__source_settle(struct mmgr_source *source)
         text = repo_text(source);
         break;
     default:
-        text = mmgr__printf("civitai:%s%s%s", source->parts[MMGR_SOURCE_PART_REPO], version ? "@" : "",
-                            version ? version : "");
+        text = mmgr__printf("civitai:%s%s%s", source->parts[MMGR_SOURCE_PART_REPO],
+                            version ? "@" : "", version ? version : "");
     }
     return set_part(source, MMGR_SOURCE_PART_TEXT, text);
 }
@@ -392,13 +429,14 @@ static const char *below(const struct mmgr__url *url, const struct mmgr__url *en
     return url->path[length] == '/' ? url->path + length : NULL;
 }
 
-static enum mmgr_result parse_below(const char *text, const struct mmgr__url *url, const struct mmgr__url *endpoint,
-                                    struct mmgr_source *source)
+static enum mmgr_result parse_below(const char *text, const struct mmgr__url *url,
+                                    const struct mmgr__url *endpoint, struct mmgr_source *source)
 {
     const char *path = below(url, endpoint);
 
     source->kind = MMGR_SOURCE_HUGGINGFACE;
-    return path ? mmgr__hub_parse_page(path, text, source) : mmgr__source_fail(text, "not a page of the hub");
+    return path ? mmgr__hub_parse_page(path, text, source)
+                : mmgr__source_fail(text, "not a page of the hub");
 }
 
 enum mmgr_result mmgr__source_at_endpoint(const mmgr_source *source, const char *endpoint,
@@ -407,7 +445,8 @@ enum mmgr_result mmgr__source_at_endpoint(const mmgr_source *source, const char 
     const char *text = source->parts[MMGR_SOURCE_PART_URL];
     struct mmgr__url url = {0}, base = {0};
     mmgr_source *made = NULL;
-    enum mmgr_result result = text ? mmgr__url_parse(text, &url) : mmgr__source_fail("source", "not a URL");
+    enum mmgr_result result =
+        text ? mmgr__url_parse(text, &url) : mmgr__source_fail("source", "not a URL");
 
     if (result == MMGR_OK)
         result = mmgr__url_parse(endpoint, &base);

@@ -9,7 +9,7 @@
 #include "hub/hub.h"
 
 static const char *const variants[] = {"default", "fp16", "fp32", "onnx", "openvino", "flax"};
-#define VARIANT_HELP                                                                                         \
+#define VARIANT_HELP \
     "the variants are default, fp16, fp32, onnx, openvino, flax, or a GGUF quantisation such as Q4_K_M or BF16"
 
 static int is_digit(char c)
@@ -57,13 +57,14 @@ int mmgr__hub_variant(const char *text, char out[32])
         return 0;
     for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
         if (strcmp(text, variants[i]) == 0) {
-            strcpy(out, text);
+            memcpy(out, text, length + 1);
             return 1;
         }
     }
     /* "f16" in small letters is more often a slip for "fp16" than a quantisation. */
-    if (strcasecmp(text, "f16") == 0 || strcasecmp(text, "f32") == 0 || strcasecmp(text, "bf16") == 0) {
-        strcpy(out, text);
+    if (strcasecmp(text, "f16") == 0 || strcasecmp(text, "f32") == 0 ||
+        strcasecmp(text, "bf16") == 0) {
+        memcpy(out, text, length + 1);
         return quantisation_shape(text);
     }
     for (size_t i = 0; i <= length; i++)
@@ -93,6 +94,11 @@ int mmgr__hub_repo_valid(const char *repo, size_t length)
     return slash && name_valid(repo, org) && name_valid(slash + 1, length - org - 1);
 }
 
+int mmgr__hub_id_valid(const char *id)
+{
+    return strchr(id, '/') ? mmgr__hub_repo_valid(id, strlen(id)) : name_valid(id, strlen(id));
+}
+
 static int revision_valid(const char *text, size_t length)
 {
     if (length == 0 || length > 255 || text[0] == '/' || text[0] == '-' || text[length - 1] == '/')
@@ -106,8 +112,8 @@ static int revision_valid(const char *text, size_t length)
     return 1;
 }
 
-static enum mmgr_result put(struct mmgr_source *source, enum mmgr_source_part part, const char *text,
-                            size_t length)
+static enum mmgr_result put(struct mmgr_source *source, enum mmgr_source_part part,
+                            const char *text, size_t length)
 {
     mmgr__free(source->parts[part]);
     source->parts[part] = mmgr__strndup(text, length);
@@ -135,14 +141,18 @@ static enum mmgr_result put_folder(struct mmgr_source *source, const char *text,
     if (length == 0)
         return MMGR_OK;
     result = put(source, MMGR_SOURCE_PART_SUBFOLDER, text, length);
-    if (result == MMGR_OK && (memchr(text, ':', length) ||
-                              mmgr__path_check_relative(source->parts[MMGR_SOURCE_PART_SUBFOLDER]) != MMGR_OK))
-        return mmgr__source_fail(whole, "the folder or file inside the repository is no safe relative path");
+    /* A blank at the end would be lost when the source is read again. */
+    if (result == MMGR_OK &&
+        (memchr(text, ':', length) || text[length - 1] == ' ' ||
+         mmgr__path_check_relative(source->parts[MMGR_SOURCE_PART_SUBFOLDER]) != MMGR_OK))
+        return mmgr__source_fail(
+            whole, "the folder or file inside the repository is no safe relative path");
     return result;
 }
 
 /* ":variant", ":variant:folder", "::folder" or ":" behind the name. */
-static enum mmgr_result parse_suffix(const char *text, const char *whole, struct mmgr_source *source)
+static enum mmgr_result parse_suffix(const char *text, const char *whole,
+                                     struct mmgr_source *source)
 {
     const char *colon = strchr(text, ':');
     size_t length = colon ? (size_t)(colon - text) : strlen(text);
@@ -164,14 +174,16 @@ static enum mmgr_result parse_suffix(const char *text, const char *whole, struct
     return put_folder(source, colon + 1, strlen(colon + 1), whole);
 }
 
-enum mmgr_result mmgr__hub_parse_grammar(const char *text, const char *whole, struct mmgr_source *source)
+enum mmgr_result mmgr__hub_parse_grammar(const char *text, const char *whole,
+                                         struct mmgr_source *source)
 {
     size_t name = strcspn(text, "@:");
     size_t end = strcspn(text, ":");
     enum mmgr_result result;
 
     if (!mmgr__hub_repo_valid(text, name))
-        return mmgr__source_fail(whole, "neither an existing path, nor a URL, nor a repository org/name");
+        return mmgr__source_fail(whole,
+                                 "neither an existing path, nor a URL, nor a repository org/name");
     result = put(source, MMGR_SOURCE_PART_REPO, text, name);
     if (result == MMGR_OK && text[name] == '@')
         result = put_revision(source, text + name + 1, end - name - 1, whole);
@@ -211,8 +223,8 @@ static char *decode(const char *text, size_t length, int *bad)
 
 typedef enum mmgr_result (*put_fn)(struct mmgr_source *, const char *, size_t, const char *);
 
-static enum mmgr_result put_decoded(struct mmgr_source *source, put_fn set, const char *text, size_t length,
-                                    const char *whole)
+static enum mmgr_result put_decoded(struct mmgr_source *source, put_fn set, const char *text,
+                                    size_t length, const char *whole)
 {
     int bad = 0;
     char *decoded = decode(text, length, &bad);
@@ -228,8 +240,9 @@ static enum mmgr_result put_decoded(struct mmgr_source *source, put_fn set, cons
 /* Repository kinds that hold no models, in URIs and pages. */
 static int other_kind(const char *text)
 {
-    static const char *const kinds[] = {"datasets/", "spaces/", "buckets/", "kernels/", "collections/",
-                                        "papers/", "docs/", "blog/", "settings/"};
+    static const char *const kinds[] = {"datasets/", "spaces/",      "buckets/",
+                                        "kernels/",  "collections/", "papers/",
+                                        "docs/",     "blog/",        "settings/"};
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (mmgr__starts_with(text, kinds[i]))
@@ -237,7 +250,8 @@ static int other_kind(const char *text)
     return 0;
 }
 
-enum mmgr_result mmgr__hub_parse_uri(const char *text, const char *whole, struct mmgr_source *source)
+enum mmgr_result mmgr__hub_parse_uri(const char *text, const char *whole,
+                                     struct mmgr_source *source)
 {
     size_t name, at;
     enum mmgr_result result;
@@ -267,11 +281,12 @@ static const struct page {
     const char *word;
     int revision, path;
 } pages[] = {
-    {"tree", 1, 1},    {"blob", 1, 1},   {"resolve", 1, 1}, {"raw", 1, 1}, {"revision", 1, 0},
-    {"commits", 1, 0}, {"commit", 1, 0}, {"discussions", 0, 0},
+    {"tree", 1, 1},     {"blob", 1, 1},    {"resolve", 1, 1}, {"raw", 1, 1},
+    {"revision", 1, 0}, {"commits", 1, 0}, {"commit", 1, 0},  {"discussions", 0, 0},
 };
 
-static enum mmgr_result parse_page_rest(const char *text, const char *whole, struct mmgr_source *source)
+static enum mmgr_result parse_page_rest(const char *text, const char *whole,
+                                        struct mmgr_source *source)
 {
     size_t word = strcspn(text, "/");
     enum mmgr_result result = MMGR_OK;
@@ -283,6 +298,8 @@ static enum mmgr_result parse_page_rest(const char *text, const char *whole, str
             continue;
         text += word + (text[word] == '/');
         length = revision_length(text);
+        if (pages[i].revision && length == 0 && *text)
+            return mmgr__source_fail(whole, "the revision is missing");
         if (pages[i].revision && length > 0)
             result = put_decoded(source, put_revision, text, length, whole);
         if (result == MMGR_OK && pages[i].path)
@@ -292,7 +309,8 @@ static enum mmgr_result parse_page_rest(const char *text, const char *whole, str
     return mmgr__source_fail(whole, "this page of the hub is no repository, folder or file");
 }
 
-enum mmgr_result mmgr__hub_parse_page(const char *path, const char *whole, struct mmgr_source *source)
+enum mmgr_result mmgr__hub_parse_page(const char *path, const char *whole,
+                                      struct mmgr_source *source)
 {
     const char *text = path + (*path == '/');
     size_t name;

@@ -34,11 +34,29 @@ static void write_text(const char *name, const char *text, mode_t mode)
 }
 
 static const char *const variables[] = {
-    "MODELMGR_ROOT", "MODELMGR_MODELS_DIR", "MODELMGR_MAX_CACHE_RAM", "MODELMGR_ALLOW_UNKNOWN", "MODELMGR_TOKENS",
-    "MODELMGR_PRECISION", "MODELMGR_HF_OFFLINE", "MODELMGR_MODEL_CONFIG_DB", "HF_ENDPOINT", "HF_HOME",
-    "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN",
-    "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HUB_DISABLE_IMPLICIT_TOKEN", "XDG_DATA_HOME",
-    "XDG_CACHE_HOME", "CIVITAI_API_KEY", "CIVITAI_TOKEN", "MMGR_TEST_PART",
+    "MODELMGR_ROOT",
+    "MODELMGR_MODELS_DIR",
+    "MODELMGR_MAX_CACHE_RAM",
+    "MODELMGR_ALLOW_UNKNOWN",
+    "MODELMGR_TOKENS",
+    "MODELMGR_PRECISION",
+    "MODELMGR_HF_OFFLINE",
+    "MODELMGR_MODEL_CONFIG_DB",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HF_TOKEN_PATH",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    "XDG_DATA_HOME",
+    "XDG_CACHE_HOME",
+    "CIVITAI_API_KEY",
+    "CIVITAI_TOKEN",
+    "MMGR_TEST_PART",
 };
 
 static int setup(void **state)
@@ -51,8 +69,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"modelmgr.yaml", "other.yaml", "token", ".cache/huggingface/token",
-                                        ".cache/huggingface", ".cache"};
+    static const char *const names[] = {
+        "modelmgr.yaml",      "other.yaml", "token", ".cache/huggingface/token",
+        ".cache/huggingface", ".cache"};
     char path[512];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -64,7 +83,8 @@ static int teardown(void **state)
 
 static mmgr_config *open_config(uint32_t flags)
 {
-    struct mmgr_config_options options = {.struct_size = sizeof(options), .flags = flags, .root = folder};
+    struct mmgr_config_options options = {
+        .struct_size = sizeof(options), .flags = flags, .root = folder};
     mmgr_config *config = NULL;
 
     if (mmgr_config_new(&options, &config) != MMGR_OK)
@@ -72,7 +92,8 @@ static mmgr_config *open_config(uint32_t flags)
     return config;
 }
 
-static void expect(const mmgr_config *config, const char *field, const char *value, const char *origin)
+static void expect(const mmgr_config *config, const char *field, const char *value,
+                   const char *origin)
 {
     const char *found = mmgr_config_get(config, field);
     char full[512];
@@ -91,12 +112,24 @@ static void expect(const mmgr_config *config, const char *field, const char *val
 static void defaults(void **state)
 {
     static const char *const rows[][2] = {
-        {"models_dir", "$/models"}, {"model_config_db", "auto"}, {"conf_path", "$/configs/models.yaml"},
-        {"rules_folder", NULL}, {"max_cache_ram", "0"}, {"max_cache_vram", "0"}, {"max_convert_cache", "20 GB"},
-        {"precision", "auto"}, {"device", "auto"}, {"max_parallel_downloads", "5"}, {"allow_unknown", "false"},
-        {"allow_private_hosts", NULL}, {"tokens", NULL}, {"hf_endpoint", "https://huggingface.co"},
-        {"hf_offline", "false"}, {"hf_home", "$/.cache/huggingface"},
-        {"hf_hub_cache", "$/.cache/huggingface/hub"}, {"civitai_endpoint", "https://civitai.com"},
+        {"models_dir", "$/models"},
+        {"model_config_db", "auto"},
+        {"conf_path", "$/configs/models.yaml"},
+        {"rules_folder", NULL},
+        {"max_cache_ram", "0"},
+        {"max_cache_vram", "0"},
+        {"max_convert_cache", "20 GB"},
+        {"precision", "auto"},
+        {"device", "auto"},
+        {"max_parallel_downloads", "5"},
+        {"allow_unknown", "false"},
+        {"allow_private_hosts", NULL},
+        {"tokens", NULL},
+        {"hf_endpoint", "https://huggingface.co"},
+        {"hf_offline", "false"},
+        {"hf_home", "$/.cache/huggingface"},
+        {"hf_hub_cache", "$/.cache/huggingface/hub"},
+        {"civitai_endpoint", "https://civitai.com"},
     };
     mmgr_config *config = open_config(0);
     int64_t number = 0;
@@ -123,8 +156,10 @@ static void order_of_sources(void **state)
     mmgr_config *config;
     const char *lent;
 
-    write_text("modelmgr.yaml", "models_dir: from_file\nmax_cache_ram: 1 GiB\nprecision: float16\n"
-               "allow_private_hosts: [Nas.local, 10.0.0.7]\nrules_folder: ~/rules\n", 0600);
+    write_text("modelmgr.yaml",
+               "models_dir: from_file\nmax_cache_ram: 1 GiB\nprecision: float16\n"
+               "allow_private_hosts: [Nas.local, 10.0.0.7]\nrules_folder: ~/rules\n",
+               0600);
     setenv("MODELMGR_MAX_CACHE_RAM", "2 GiB", 1);
     setenv("MODELMGR_PRECISION", "", 1);
     config = open_config(0);
@@ -212,7 +247,8 @@ static void bad_files(void **state)
             fail_msg("accepted: %s", rows[i].text);
         assert_ptr_equal(config, (mmgr_config *)1);
         message = mmgr_error_message(mmgr_last_error());
-        if (!strstr(message, "modelmgr.yaml") || !strstr(message, rows[i].place) || strstr(message, "hf_sec"))
+        if (!strstr(message, "modelmgr.yaml") || !strstr(message, rows[i].place) ||
+            strstr(message, "hf_sec"))
             fail_msg("%s\ngave: %s", rows[i].text, message);
         if (rows[i].field)
             assert_string_equal(mmgr_error_field(mmgr_last_error()), rows[i].field);
@@ -245,8 +281,9 @@ static void named_file(void **state)
 static void bad_variables(void **state)
 {
     static const char *const rows[][2] = {
-        {"MODELMGR_MAX_CACHE_RAM", "4 XB"}, {"MODELMGR_ALLOW_UNKNOWN", "perhaps"}, {"HF_ENDPOINT", "hub.corp"},
-        {"MODELMGR_TOKENS", "https://a"}, {"MODELMGR_TOKENS", "a.b=hf_secret"},
+        {"MODELMGR_MAX_CACHE_RAM", "4 XB"},   {"MODELMGR_ALLOW_UNKNOWN", "perhaps"},
+        {"HF_ENDPOINT", "hub.corp"},          {"MODELMGR_TOKENS", "https://a"},
+        {"MODELMGR_TOKENS", "a.b=hf_secret"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -266,23 +303,41 @@ static void hub_variables(void **state)
         const char *set[2][2];
         const char *field, *value, *origin;
     } rows[] = {
-        {{{"HF_ENDPOINT", "https://mirror.corp:8443/hf/"}}, "hf_endpoint", "https://mirror.corp:8443/hf", "environment"},
+        {{{"HF_ENDPOINT", "https://mirror.corp:8443/hf/"}},
+         "hf_endpoint",
+         "https://mirror.corp:8443/hf",
+         "environment"},
         {{{"HF_HUB_OFFLINE", "1"}}, "hf_offline", "true", "environment"},
         {{{"HF_HUB_OFFLINE", "yes"}}, "hf_offline", "true", "environment"},
         {{{"HF_HUB_OFFLINE", "On"}}, "hf_offline", "true", "environment"},
         {{{"HF_HUB_OFFLINE", "2"}}, "hf_offline", "false", "environment"},
         {{{"HF_HUB_OFFLINE", "whatever"}}, "hf_offline", "false", "environment"},
         {{{"TRANSFORMERS_OFFLINE", "TRUE"}}, "hf_offline", "true", "environment"},
-        {{{"HF_HUB_OFFLINE", "0"}, {"TRANSFORMERS_OFFLINE", "1"}}, "hf_offline", "false", "environment"},
-        {{{"HF_HUB_OFFLINE", ""}, {"TRANSFORMERS_OFFLINE", "1"}}, "hf_offline", "true", "environment"},
-        {{{"HF_HUB_OFFLINE", "1"}, {"MODELMGR_HF_OFFLINE", "false"}}, "hf_offline", "false", "environment"},
+        {{{"HF_HUB_OFFLINE", "0"}, {"TRANSFORMERS_OFFLINE", "1"}},
+         "hf_offline",
+         "false",
+         "environment"},
+        {{{"HF_HUB_OFFLINE", ""}, {"TRANSFORMERS_OFFLINE", "1"}},
+         "hf_offline",
+         "true",
+         "environment"},
+        {{{"HF_HUB_OFFLINE", "1"}, {"MODELMGR_HF_OFFLINE", "false"}},
+         "hf_offline",
+         "false",
+         "environment"},
         {{{"HF_HOME", "~/hf"}}, "hf_home", "$/hf", "environment"},
         {{{"HF_HOME", "~/hf"}}, "hf_hub_cache", "$/hf/hub", "default"},
-        {{{"HF_HOME", "/base/${MMGR_TEST_PART}/$MMGR_TEST_PART/$MMGR_NOT_SET"}, {"MMGR_TEST_PART", "p"}}, "hf_home",
-         "/base/p/p/$MMGR_NOT_SET", "environment"},
+        {{{"HF_HOME", "/base/${MMGR_TEST_PART}/$MMGR_TEST_PART/$MMGR_NOT_SET"},
+          {"MMGR_TEST_PART", "p"}},
+         "hf_home",
+         "/base/p/p/$MMGR_NOT_SET",
+         "environment"},
         {{{"XDG_CACHE_HOME", "/xdg"}}, "hf_home", "/xdg/huggingface", "default"},
         {{{"HUGGINGFACE_HUB_CACHE", "/old"}}, "hf_hub_cache", "/old", "environment"},
-        {{{"HUGGINGFACE_HUB_CACHE", "/old"}, {"HF_HUB_CACHE", "/new"}}, "hf_hub_cache", "/new", "environment"},
+        {{{"HUGGINGFACE_HUB_CACHE", "/old"}, {"HF_HUB_CACHE", "/new"}},
+         "hf_hub_cache",
+         "/new",
+         "environment"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -300,7 +355,8 @@ static void hub_variables(void **state)
 
 static char logged[1024];
 
-static void on_log(enum mmgr_log_level level, const char *component, const char *message, void *user)
+static void on_log(enum mmgr_log_level level, const char *component, const char *message,
+                   void *user)
 {
     snprintf(logged, sizeof(logged), "%d %s %s", (int)level, component, message);
 }
@@ -313,8 +369,12 @@ static void hub_token(void **state)
     } rows[] = {
         {{{NULL}}, "hf_file", "the file "},
         {{{"HF_TOKEN", " hf_env\r\n"}}, "hf_env", "the environment variable HF_TOKEN"},
-        {{{"HUGGING_FACE_HUB_TOKEN", "hf_old"}}, "hf_old", "the environment variable HUGGING_FACE_HUB_TOKEN"},
-        {{{"HF_TOKEN", "hf_env"}, {"HUGGING_FACE_HUB_TOKEN", "hf_old"}}, "hf_env", "the environment variable HF_TOKEN"},
+        {{{"HUGGING_FACE_HUB_TOKEN", "hf_old"}},
+         "hf_old",
+         "the environment variable HUGGING_FACE_HUB_TOKEN"},
+        {{{"HF_TOKEN", "hf_env"}, {"HUGGING_FACE_HUB_TOKEN", "hf_old"}},
+         "hf_env",
+         "the environment variable HF_TOKEN"},
         {{{"HF_TOKEN", "  "}}, "hf_file", "the file "},
         {{{"HF_TOKEN", "hf_env"}, {"HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"}}, NULL, NULL},
         {{{"HF_HUB_DISABLE_IMPLICIT_TOKEN", "0"}}, "hf_file", "the file "},
@@ -343,7 +403,8 @@ static void hub_token(void **state)
         if (rows[i].source)
             assert_non_null(strstr(mmgr__config_hf_token_source(config), rows[i].source));
         /* It is bound to the endpoint, and to nothing else. */
-        token = mmgr__config_token(config, "https", "huggingface.co", 443, "/api/models/a/b", &named);
+        token =
+            mmgr__config_token(config, "https", "huggingface.co", 443, "/api/models/a/b", &named);
         assert_int_equal(token != NULL, rows[i].token != NULL);
         assert_null(mmgr__config_token(config, "https", "huggingface.co", 444, "/a", &named));
         assert_null(mmgr__config_token(config, "https", "cdn.huggingface.co", 443, "/a", &named));
@@ -358,22 +419,26 @@ static void hub_token(void **state)
     assert_non_null(strstr(logged, "can be read by other users"));
     assert_null(strstr(logged, "hf_file"));
     mmgr_set_log(MMGR_LOG_OFF, NULL, NULL);
-    assert_null(mmgr__config_hf_token((mmgr_config *)(*state = open_config(MMGR_CONFIG_NO_ENVIRONMENT))));
+    assert_null(
+        mmgr__config_hf_token((mmgr_config *)(*state = open_config(MMGR_CONFIG_NO_ENVIRONMENT))));
     mmgr_config_unref(*state);
 }
 
 static void bound_tokens(void **state)
 {
     static const char *const bad[] = {
-        "", "huggingface.co", "huggingface", "https://", "ftp://h", "https://h?x=1", "https://h#x", "https://u:p@h",
-        "^https://h", "https://h/.*", "https://h$", "https://(a|b)", ".*", "https://h/a\\.b", "https://*.h",
+        "",           "huggingface.co",  "huggingface", "https://",
+        "ftp://h",    "https://h?x=1",   "https://h#x", "https://u:p@h",
+        "^https://h", "https://h/.*",    "https://h$",  "https://(a|b)",
+        ".*",         "https://h/a\\.b", "https://*.h",
     };
     mmgr_config *config;
     char *json = NULL;
     json_t *root;
     int named = 0;
 
-    write_text("modelmgr.yaml", "tokens:\n  https://filehost: hf_from_file\n  https://both: hf_weak\n", 0600);
+    write_text("modelmgr.yaml",
+               "tokens:\n  https://filehost: hf_from_file\n  https://both: hf_weak\n", 0600);
     setenv("MODELMGR_TOKENS", "https://envhost/x=hf_from_env, https://both=hf_middle", 1);
     setenv("CIVITAI_API_KEY", "civ_key", 1);
     config = open_config(0);
@@ -389,10 +454,13 @@ static void bound_tokens(void **state)
     assert_string_equal(mmgr__config_token(config, "https", "both", 443, "/", &named), "hf_strong");
     assert_int_equal(mmgr_config_add_token(config, "https://both", NULL), MMGR_OK);
     assert_string_equal(mmgr__config_token(config, "https", "both", 443, "/", &named), "hf_middle");
-    assert_string_equal(mmgr__config_token(config, "https", "filehost", 443, "/any", &named), "hf_from_file");
-    assert_string_equal(mmgr__config_token(config, "https", "envhost", 443, "/x/y", &named), "hf_from_env");
+    assert_string_equal(mmgr__config_token(config, "https", "filehost", 443, "/any", &named),
+                        "hf_from_file");
+    assert_string_equal(mmgr__config_token(config, "https", "envhost", 443, "/x/y", &named),
+                        "hf_from_env");
     assert_null(mmgr__config_token(config, "https", "envhost", 443, "/xy", &named));
-    assert_string_equal(mmgr__config_token(config, "https", "civitai.com", 443, "/api", &named), "civ_key");
+    assert_string_equal(mmgr__config_token(config, "https", "civitai.com", 443, "/api", &named),
+                        "civ_key");
     assert_int_equal(named, 0);
     assert_int_equal(mmgr_config_set(config, "tokens", "x"), MMGR_ERR_INVALID_CONFIG);
     assert_null(mmgr_config_get(config, "tokens"));
@@ -404,8 +472,9 @@ static void bound_tokens(void **state)
     assert_non_null(root);
     assert_int_equal(json_object_size(root), 19);
     assert_int_equal(json_array_size(json_object_get(json_object_get(root, "tokens"), "value")), 4);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "max_convert_cache"), "value")),
-                     20000000000);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(root, "max_convert_cache"), "value")),
+        20000000000);
     json_decref(root);
     mmgr_string_free(json);
     mmgr_config_unref(config);
@@ -421,7 +490,8 @@ static void named_hosts(void **state)
     config = open_config(0);
     int named = 0;
 
-    assert_int_equal(mmgr_config_set(config, "allow_private_hosts", " Nas.local, [FD00::1] ,10.0.0.7"), MMGR_OK);
+    assert_int_equal(
+        mmgr_config_set(config, "allow_private_hosts", " Nas.local, [FD00::1] ,10.0.0.7"), MMGR_OK);
     assert_true(mmgr__config_names_host(config, "mirror.corp"));
     assert_true(mmgr__config_names_host(config, "tok.corp"));
     assert_true(mmgr__config_names_host(config, "nas.local"));
@@ -456,8 +526,10 @@ static void read_only(void **state)
 
 static void store_path(void **state)
 {
-    static const char *const rows[][2] = {{"auto", "$/databases/modelmgr.db"}, {"none", "$/configs/models.yaml"},
-                                          {"x.db", "$/x.db"}, {"/abs/y.yaml", "/abs/y.yaml"}};
+    static const char *const rows[][2] = {{"auto", "$/databases/modelmgr.db"},
+                                          {"none", "$/configs/models.yaml"},
+                                          {"x.db", "$/x.db"},
+                                          {"/abs/y.yaml", "/abs/y.yaml"}};
 
     for (size_t i = 0; i < 4; i++) {
         mmgr_config *config = open_config(0);
@@ -526,9 +598,10 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(defaults), CASE(order_of_sources), CASE(root_folder), CASE(bad_files), CASE(named_file),
-        CASE(bad_variables), CASE(hub_variables), CASE(hub_token), CASE(bound_tokens), CASE(named_hosts),
-        CASE(read_only), CASE(store_path), CASE(documented), CASE(no_memory),
+        CASE(defaults),     CASE(order_of_sources), CASE(root_folder),   CASE(bad_files),
+        CASE(named_file),   CASE(bad_variables),    CASE(hub_variables), CASE(hub_token),
+        CASE(bound_tokens), CASE(named_hosts),      CASE(read_only),     CASE(store_path),
+        CASE(documented),   CASE(no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,8 +57,9 @@ static void on_event(const mmgr_event *event, enum mmgr_decision *decision, void
     size_t length = strlen(seen->text);
 
     assert_int_equal(*decision, MMGR_DECISION_CONTINUE);
-    snprintf(seen->text + length, sizeof(seen->text) - length, "%s:%llu:%llu ", mmgr_event_name(event),
-             (unsigned long long)mmgr_event_job(event), (unsigned long long)mmgr_event_bytes(event));
+    snprintf(seen->text + length, sizeof(seen->text) - length, "%s:%llu:%llu ",
+             mmgr_event_name(event), (unsigned long long)mmgr_event_job(event),
+             (unsigned long long)mmgr_event_bytes(event));
     atomic_store(&seen->inside, 1);
     if (seen->use_gate) {
         pthread_mutex_lock(&seen->gate);
@@ -83,12 +84,15 @@ static void order_and_masks(void **state)
     mmgr_bus *bus = open_bus();
     uint64_t id = 0, other = 0;
 
-    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &all, on_free, &id), MMGR_OK);
-    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_STORE, on_event, &store, NULL, &other), MMGR_OK);
+    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &all, on_free, &id),
+                     MMGR_OK);
+    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_STORE, on_event, &store, NULL, &other),
+                     MMGR_OK);
     assert_true(id > 0 && other > id);
     send(bus, MMGR_EVENT_DOWNLOAD_ENQUEUED, 1, 0);
     send(bus, MMGR_EVENT_STORE_ADDED, 0, 0);
-    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &late, on_free, NULL), MMGR_OK);
+    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &late, on_free, NULL),
+                     MMGR_OK);
     send(bus, MMGR_EVENT_DOWNLOAD_COMPLETED, 1, 9);
     assert_int_equal(mmgr__bus_drain(bus), MMGR_OK);
     assert_string_equal(all.text, "download.enqueued:1:0 store.added:0:0 download.completed:1:9 ");
@@ -116,7 +120,8 @@ static void bad_arguments(void **state)
     assert_int_equal(mmgr_bus_open(&options, &bus), MMGR_ERR_ARGUMENT);
     assert_int_equal(mmgr_bus_open(NULL, NULL), MMGR_ERR_ARGUMENT);
     bus = open_bus();
-    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, NULL, NULL, NULL, NULL), MMGR_ERR_ARGUMENT);
+    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, NULL, NULL, NULL, NULL),
+                     MMGR_ERR_ARGUMENT);
     assert_int_equal(mmgr_bus_subscribe(bus, 0, on_event, NULL, NULL, NULL), MMGR_ERR_ARGUMENT);
     assert_int_equal(mmgr_listener_open(bus, 0, &listener), MMGR_ERR_ARGUMENT);
     assert_int_equal(mmgr_listener_next(NULL, 0, &event), MMGR_ERR_ARGUMENT);
@@ -150,7 +155,8 @@ static void decisions(void **state)
     static const struct {
         enum mmgr_decision own, defaults, subscriber, strongest;
     } rows[] = {
-        {0, 0, 0, MMGR_DECISION_CONTINUE}, {MMGR_DECISION_PAUSE, 0, 0, MMGR_DECISION_PAUSE},
+        {0, 0, 0, MMGR_DECISION_CONTINUE},
+        {MMGR_DECISION_PAUSE, 0, 0, MMGR_DECISION_PAUSE},
         {0, MMGR_DECISION_CANCEL, MMGR_DECISION_PAUSE, MMGR_DECISION_CANCEL},
         {MMGR_DECISION_PAUSE, MMGR_DECISION_CANCEL, MMGR_DECISION_FAIL, MMGR_DECISION_FAIL},
         {(enum mmgr_decision)99, MMGR_DECISION_PAUSE, 0, MMGR_DECISION_PAUSE},
@@ -161,13 +167,18 @@ static void decisions(void **state)
         struct seen subscriber = {.wish = rows[i].subscriber};
         struct decided decided = {.job = 0};
         struct mmgr__handlers *job = mmgr__handlers_new(), *service = mmgr__handlers_new();
-        struct mmgr__event_data data = {.type = MMGR_EVENT_DOWNLOAD_RUNNING, .job = 5,
-                                        .handlers = {job, service}, .decide = on_decide, .service = &decided};
+        struct mmgr__event_data data = {.type = MMGR_EVENT_DOWNLOAD_RUNNING,
+                                        .job = 5,
+                                        .handlers = {job, service},
+                                        .decide = on_decide,
+                                        .service = &decided};
         mmgr_bus *bus = open_bus();
 
         assert_int_equal(mmgr__handlers_add(job, on_event, &own, on_free), MMGR_OK);
         assert_int_equal(mmgr__handlers_add(service, on_event, &defaults, on_free), MMGR_OK);
-        assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &subscriber, on_free, NULL), MMGR_OK);
+        assert_int_equal(
+            mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &subscriber, on_free, NULL),
+            MMGR_OK);
         assert_int_equal(mmgr__bus_send(bus, &data), MMGR_OK);
         assert_int_equal(mmgr__bus_drain(bus), MMGR_OK);
         assert_int_equal(own.calls + defaults.calls + subscriber.calls, 3);
@@ -189,7 +200,8 @@ static void merging(void **state)
     struct seen seen = {.use_gate = 1, .gate = PTHREAD_MUTEX_INITIALIZER};
     mmgr_bus *bus = open_bus();
 
-    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &seen, NULL, NULL), MMGR_OK);
+    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &seen, NULL, NULL),
+                     MMGR_OK);
     pthread_mutex_lock(&seen.gate);
     send(bus, MMGR_EVENT_STORE_ADDED, 0, 0);
     while (!atomic_load(&seen.inside))
@@ -206,9 +218,10 @@ static void merging(void **state)
     send(bus, MMGR_EVENT_DOWNLOAD_COMPLETED, 1, 60);
     pthread_mutex_unlock(&seen.gate);
     assert_int_equal(mmgr__bus_drain(bus), MMGR_OK);
-    assert_string_equal(seen.text, "store.added:0:0 download.running:2:10 download.running:1:30 "
-                                   "download.paused:1:30 download.running:1:50 install.downloading:1:8 "
-                                   "download.completed:1:60 ");
+    assert_string_equal(seen.text,
+                        "store.added:0:0 download.running:2:10 download.running:1:30 "
+                        "download.paused:1:30 download.running:1:50 install.downloading:1:8 "
+                        "download.completed:1:60 ");
     close_bus(bus);
 }
 
@@ -228,7 +241,8 @@ static void unsubscribe_waits(void **state)
     struct seen seen = {.use_gate = 1, .gate = PTHREAD_MUTEX_INITIALIZER, .bus = open_bus()};
     pthread_t thread;
 
-    assert_int_equal(mmgr_bus_subscribe(seen.bus, MMGR_EVENTS_ALL, on_event, &seen, on_free, &seen.id), MMGR_OK);
+    assert_int_equal(
+        mmgr_bus_subscribe(seen.bus, MMGR_EVENTS_ALL, on_event, &seen, on_free, &seen.id), MMGR_OK);
     pthread_mutex_lock(&seen.gate);
     send(seen.bus, MMGR_EVENT_STORE_ADDED, 0, 0);
     send(seen.bus, MMGR_EVENT_STORE_ADDED, 0, 0);
@@ -267,9 +281,11 @@ static void from_inside(void **state)
     struct seen self = {.bus = open_bus(), .inner = MMGR_ERR_IO};
     struct seen closer = {.bus = self.bus, .inner = MMGR_OK};
 
-    assert_int_equal(mmgr_bus_subscribe(self.bus, MMGR_EVENTS_ALL, on_unsubscribe_itself, &self, on_free, &self.id),
+    assert_int_equal(mmgr_bus_subscribe(self.bus, MMGR_EVENTS_ALL, on_unsubscribe_itself, &self,
+                                        on_free, &self.id),
                      MMGR_OK);
-    assert_int_equal(mmgr_bus_subscribe(self.bus, MMGR_EVENTS_ALL, on_close, &closer, on_free, NULL), MMGR_OK);
+    assert_int_equal(
+        mmgr_bus_subscribe(self.bus, MMGR_EVENTS_ALL, on_close, &closer, on_free, NULL), MMGR_OK);
     assert_false(mmgr__bus_in_handler(self.bus));
     send(self.bus, MMGR_EVENT_STORE_ADDED, 0, 0);
     send(self.bus, MMGR_EVENT_STORE_ADDED, 0, 0);
@@ -287,7 +303,8 @@ static void job_handlers(void **state)
 {
     struct seen first = {.text = ""}, second = {.text = ""};
     struct mmgr__handlers *job = mmgr__handlers_new();
-    struct mmgr__event_data data = {.type = MMGR_EVENT_DOWNLOAD_ENQUEUED, .job = 5, .handlers = {job, NULL}};
+    struct mmgr__event_data data = {
+        .type = MMGR_EVENT_DOWNLOAD_ENQUEUED, .job = 5, .handlers = {job, NULL}};
     mmgr_bus *bus = open_bus();
 
     assert_int_equal(mmgr__bus_send(bus, &data), MMGR_OK);
@@ -355,14 +372,23 @@ static void listeners(void **state)
 
 static void json_form(void **state)
 {
-    struct mmgr_error error = {.code = MMGR_ERR_HASH_MISMATCH, .http_status = 200, .offset = MMGR_NO_OFFSET,
-                               .message = "the \"data\" differs", .field = "sha256", .subject = "a.bin"};
+    struct mmgr_error error = {.code = MMGR_ERR_HASH_MISMATCH,
+                               .http_status = 200,
+                               .offset = MMGR_NO_OFFSET,
+                               .message = "the \"data\" differs",
+                               .field = "sha256",
+                               .subject = "a.bin"};
     const struct mmgr__event_part parts[] = {{"unet/a.bin", 1, 2}, {"b\n", INT64_MAX, 0}};
-    struct mmgr__event_data data = {.type = MMGR_EVENT_INSTALL_ERROR, .job = 3, .bytes = 10, .total = 20,
+    struct mmgr__event_data data = {.type = MMGR_EVENT_INSTALL_ERROR,
+                                    .job = 3,
+                                    .bytes = 10,
+                                    .total = 20,
                                     .texts = {[MMGR_EVENT_TEXT_SOURCE] = "org/name",
                                               [MMGR_EVENT_TEXT_LOCAL_PATH] = "/x/\xc3\xa9",
                                               [MMGR_EVENT_TEXT_KEY] = "abc"},
-                                    .error = &error, .parts = parts, .part_count = 2};
+                                    .error = &error,
+                                    .parts = parts,
+                                    .part_count = 2};
     mmgr_bus *bus = open_bus();
     mmgr_listener *listener = NULL;
     mmgr_event *event = NULL;
@@ -376,7 +402,9 @@ static void json_form(void **state)
     assert_int_equal(mmgr_listener_next(listener, 0, &event), MMGR_OK);
     assert_int_equal(mmgr_event_to_json(event, &json), MMGR_OK);
     assert_null(strchr(json, '\n'));
-    assert_ptr_equal(strstr(json, "{\"version\":1,\"event\":\"install.error\",\"sequence\":1,\"time\":\"20"), json);
+    assert_ptr_equal(
+        strstr(json, "{\"version\":1,\"event\":\"install.error\",\"sequence\":1,\"time\":\"20"),
+        json);
     root = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(root);
     assert_int_equal(json_integer_value(json_object_get(root, "job")), 3);
@@ -408,15 +436,19 @@ static void no_memory(void **state)
 {
     const struct mmgr__event_part part = {"a", 1, 2};
     struct mmgr_error error = {.code = MMGR_ERR_IO};
-    struct mmgr__event_data data = {.type = MMGR_EVENT_INSTALL_ERROR, .texts = {[1] = "s"}, .error = &error,
-                                    .parts = &part, .part_count = 1};
+    struct mmgr__event_data data = {.type = MMGR_EVENT_INSTALL_ERROR,
+                                    .texts = {[1] = "s"},
+                                    .error = &error,
+                                    .parts = &part,
+                                    .part_count = 1};
     struct seen seen = {.text = ""};
     mmgr_bus *bus = open_bus();
     mmgr_listener *listener = NULL;
     uint64_t n;
 
     assert_int_equal(mmgr_listener_open(bus, MMGR_EVENTS_ALL, &listener), MMGR_OK);
-    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &seen, NULL, NULL), MMGR_OK);
+    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_event, &seen, NULL, NULL),
+                     MMGR_OK);
     for (n = 1;; n++) {
         mmgr_event *event = NULL;
         enum mmgr_result result;
@@ -424,7 +456,8 @@ static void no_memory(void **state)
         mmgr__alloc_fail_at(n, 0);
         result = mmgr__bus_send(bus, &data);
         mmgr__alloc_fail_at(0, 0);
-        assert_int_equal(mmgr_listener_next(listener, 0, &event), result == MMGR_OK ? MMGR_OK : MMGR_ERR_TIMEOUT);
+        assert_int_equal(mmgr_listener_next(listener, 0, &event),
+                         result == MMGR_OK ? MMGR_OK : MMGR_ERR_TIMEOUT);
         mmgr_event_unref(event);
         if (result == MMGR_OK)
             break;
@@ -442,15 +475,17 @@ static void no_memory(void **state)
 }
 
 #define SENDERS 4
-#define ROUNDS 300
+#define ROUNDS  300
 
 static void *send_many(void *argument)
 {
     struct seen *seen = argument;
 
     for (uint64_t i = 0; i < ROUNDS; i++) {
-        struct mmgr__event_data data = {.type = i % 3 ? MMGR_EVENT_DOWNLOAD_RUNNING : MMGR_EVENT_STORE_UPDATED,
-                                        .job = seen->id, .bytes = i};
+        struct mmgr__event_data data = {.type = i % 3 ? MMGR_EVENT_DOWNLOAD_RUNNING
+                                                      : MMGR_EVENT_STORE_UPDATED,
+                                        .job = seen->id,
+                                        .bytes = i};
 
         assert_int_equal(mmgr__bus_send(seen->bus, &data), MMGR_OK);
     }
@@ -475,7 +510,8 @@ static void *come_and_go(void *argument)
         struct seen *seen = calloc(1, sizeof(*seen));
         uint64_t id;
 
-        assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_LOAD, on_event, seen, free, &id), MMGR_OK);
+        assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_LOAD, on_event, seen, free, &id),
+                         MMGR_OK);
         assert_int_equal(mmgr_bus_unsubscribe(bus, id), MMGR_OK);
     }
     return NULL;
@@ -491,7 +527,8 @@ static void many_threads(void **state)
     mmgr_event *event = NULL;
     uint64_t previous = 0, plain = 0;
 
-    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_check_order, last, NULL, NULL), MMGR_OK);
+    assert_int_equal(mmgr_bus_subscribe(bus, MMGR_EVENTS_ALL, on_check_order, last, NULL, NULL),
+                     MMGR_OK);
     assert_int_equal(mmgr_listener_open(bus, MMGR_EVENTS_ALL, &listener), MMGR_OK);
     for (int i = 0; i < SENDERS; i++) {
         memset(&senders[i], 0, sizeof(senders[i]));
@@ -518,10 +555,12 @@ static void many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(order_and_masks), cmocka_unit_test(bad_arguments),     cmocka_unit_test(decisions),
-        cmocka_unit_test(merging),         cmocka_unit_test(unsubscribe_waits), cmocka_unit_test(from_inside),
-        cmocka_unit_test(job_handlers),    cmocka_unit_test(listeners),         cmocka_unit_test(json_form),
-        cmocka_unit_test(no_memory),       cmocka_unit_test(many_threads),
+        cmocka_unit_test(order_and_masks),   cmocka_unit_test(bad_arguments),
+        cmocka_unit_test(decisions),         cmocka_unit_test(merging),
+        cmocka_unit_test(unsubscribe_waits), cmocka_unit_test(from_inside),
+        cmocka_unit_test(job_handlers),      cmocka_unit_test(listeners),
+        cmocka_unit_test(json_form),         cmocka_unit_test(no_memory),
+        cmocka_unit_test(many_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,10 +13,11 @@
 #include "hub/hub.h"
 
 #define SHA256 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define SHA1 "00112233445566778899aabbccddeeff00112233"
+#define SHA1   "00112233445566778899aabbccddeeff00112233"
 
 static const char answer[] =
-    "{\"id\":\"org/name\",\"author\":\"org\",\"sha\":\"" SHA1 "\",\"lastModified\":\"2024-01-02T03:04:05.000Z\","
+    "{\"id\":\"org/name\",\"author\":\"org\",\"sha\":\"" SHA1
+    "\",\"lastModified\":\"2024-01-02T03:04:05.000Z\","
     "\"private\":false,\"gated\":\"auto\",\"tags\":[\"diffusers\",\"license:mit\"],"
     "\"cardData\":{\"license\":\"mit\",\"base_model\":[\"x/y\"]},\"siblings\":["
     "{\"rfilename\":\"unet/model #1.safetensors\",\"size\":1234567890123,\"blobId\":\"" SHA1 "\","
@@ -26,8 +27,15 @@ static const char answer[] =
 
 static void sound(void **state)
 {
-    static const char *const texts[9] = {NULL, "huggingface", "org/name", "name", "org", SHA1, "2024-01-02T03:04:05.000Z",
-                                         answer, "https://huggingface.co/org/name"};
+    static const char *const texts[9] = {NULL,
+                                         "huggingface",
+                                         "org/name",
+                                         "name",
+                                         "org",
+                                         SHA1,
+                                         "2024-01-02T03:04:05.000Z",
+                                         answer,
+                                         "https://huggingface.co/org/name"};
     mmgr_metadata *metadata = NULL;
 
     assert_int_equal(mmgr_metadata_from_json(answer, &metadata), MMGR_OK);
@@ -37,7 +45,8 @@ static void sound(void **state)
     assert_string_equal(mmgr_metadata_tag(metadata, 1), "license:mit");
     assert_null(mmgr_metadata_tag(metadata, 2));
     assert_int_equal(mmgr_metadata_file_count(metadata), 3);
-    assert_string_equal(mmgr_metadata_file_text(metadata, 0, MMGR_METADATA_FILE_PATH), "config.json");
+    assert_string_equal(mmgr_metadata_file_text(metadata, 0, MMGR_METADATA_FILE_PATH),
+                        "config.json");
     assert_string_equal(mmgr_metadata_file_text(metadata, 0, MMGR_METADATA_FILE_GIT_SHA1), SHA1);
     assert_null(mmgr_metadata_file_text(metadata, 0, MMGR_METADATA_FILE_SHA256));
     assert_int_equal(mmgr_metadata_file_size(metadata, 0), 7);
@@ -46,7 +55,8 @@ static void sound(void **state)
     assert_string_equal(mmgr_metadata_file_text(metadata, 2, MMGR_METADATA_FILE_SHA256), SHA256);
     assert_null(mmgr_metadata_file_text(metadata, 2, MMGR_METADATA_FILE_GIT_SHA1));
     assert_string_equal(mmgr_metadata_file_text(metadata, 2, MMGR_METADATA_FILE_URL),
-                        "https://huggingface.co/org/name/resolve/" SHA1 "/unet/model%20%231.safetensors");
+                        "https://huggingface.co/org/name/resolve/" SHA1
+                        "/unet/model%20%231.safetensors");
     assert_null(mmgr_metadata_file_text(metadata, 3, MMGR_METADATA_FILE_PATH));
     assert_int_equal(mmgr_metadata_file_size(metadata, 3), UINT64_MAX);
     mmgr_metadata_unref(metadata);
@@ -80,22 +90,32 @@ static void refused(void **state)
         enum mmgr_result result;
         const char *field; /* of a PROTOCOL error; NULL: not checked */
     } rows[] = {
-        {"", MMGR_ERR_PROTOCOL, NULL}, {"<html>", MMGR_ERR_PROTOCOL, NULL}, {"[]", MMGR_ERR_PROTOCOL, NULL},
-        {"null", MMGR_ERR_PROTOCOL, NULL}, {"{}", MMGR_ERR_PROTOCOL, "id"},
-        {"{\"id\":5,\"siblings\":[]}", MMGR_ERR_PROTOCOL, "id"}, {"{\"id\":\"../x\",\"siblings\":[]}", MMGR_ERR_PROTOCOL, "id"},
+        {"", MMGR_ERR_PROTOCOL, NULL},
+        {"<html>", MMGR_ERR_PROTOCOL, NULL},
+        {"[]", MMGR_ERR_PROTOCOL, NULL},
+        {"null", MMGR_ERR_PROTOCOL, NULL},
+        {"{}", MMGR_ERR_PROTOCOL, "id"},
+        {"{\"id\":5,\"siblings\":[]}", MMGR_ERR_PROTOCOL, "id"},
+        {"{\"id\":\"../x\",\"siblings\":[]}", MMGR_ERR_PROTOCOL, "id"},
         {"{\"id\":\"a/b/c\",\"siblings\":[]}", MMGR_ERR_PROTOCOL, "id"},
+        {"{\"id\":\"a b\",\"siblings\":[]}", MMGR_ERR_PROTOCOL, "id"},
         {"{\"id\":\"a/b\",\"id\":\"c/d\",\"siblings\":[]}", MMGR_ERR_PROTOCOL, NULL},
-        {"{\"id\":\"a/b\"}", MMGR_ERR_PROTOCOL, "siblings"}, {HEAD "null}", MMGR_ERR_PROTOCOL, "siblings"},
-        {HEAD "{}}", MMGR_ERR_PROTOCOL, "siblings"}, {HEAD "[5]}", MMGR_ERR_PROTOCOL, "siblings[0]"},
+        {"{\"id\":\"a/b\"}", MMGR_ERR_PROTOCOL, "siblings"},
+        {HEAD "null}", MMGR_ERR_PROTOCOL, "siblings"},
+        {HEAD "{}}", MMGR_ERR_PROTOCOL, "siblings"},
+        {HEAD "[5]}", MMGR_ERR_PROTOCOL, "siblings[0]"},
         {HEAD "[{\"rfilename\":\"a\"},{}]}", MMGR_ERR_PROTOCOL, "siblings[1].rfilename"},
         {HEAD "[{\"rfilename\":\"a\",\"size\":-1}]}", MMGR_ERR_PROTOCOL, "siblings[0].size"},
         {HEAD "[{\"rfilename\":\"a\",\"size\":1.5}]}", MMGR_ERR_PROTOCOL, "siblings[0].size"},
         {HEAD "[{\"rfilename\":\"a\",\"size\":\"5\"}]}", MMGR_ERR_PROTOCOL, "siblings[0].size"},
         {HEAD "[{\"rfilename\":\"a\",\"size\":9223372036854775808}]}", MMGR_ERR_PROTOCOL, NULL},
-        {HEAD "[{\"rfilename\":\"a\",\"blobId\":\"xyz\"}]}", MMGR_ERR_PROTOCOL, "siblings[0].blobId"},
+        {HEAD "[{\"rfilename\":\"a\",\"blobId\":\"xyz\"}]}", MMGR_ERR_PROTOCOL,
+         "siblings[0].blobId"},
         {HEAD "[{\"rfilename\":\"a\",\"lfs\":5}]}", MMGR_ERR_PROTOCOL, "siblings[0].lfs"},
-        {HEAD "[{\"rfilename\":\"a\",\"lfs\":{\"sha256\":\"" SHA1 "\"}}]}", MMGR_ERR_PROTOCOL, "siblings[0].lfs.sha256"},
-        {HEAD "[{\"rfilename\":\"a\",\"lfs\":{\"size\":-4}}]}", MMGR_ERR_PROTOCOL, "siblings[0].lfs.size"},
+        {HEAD "[{\"rfilename\":\"a\",\"lfs\":{\"sha256\":\"" SHA1 "\"}}]}", MMGR_ERR_PROTOCOL,
+         "siblings[0].lfs.sha256"},
+        {HEAD "[{\"rfilename\":\"a\",\"lfs\":{\"size\":-4}}]}", MMGR_ERR_PROTOCOL,
+         "siblings[0].lfs.size"},
         {"{\"id\":\"a/b\",\"sha\":\"main\",\"siblings\":[]}", MMGR_ERR_PROTOCOL, "sha"},
         {"{\"id\":\"a/b\",\"sha\":5,\"siblings\":[]}", MMGR_ERR_PROTOCOL, "sha"},
         {"{\"id\":\"a/b\",\"tags\":\"x\",\"siblings\":[]}", MMGR_ERR_PROTOCOL, "tags"},
@@ -116,18 +136,23 @@ static void refused(void **state)
         {HEAD "[{\"rfilename\":\".git/config\"}]}", MMGR_ERR_UNSAFE_PATH, NULL},
         {HEAD "[{\"rfilename\":\"x/.GIT/hooks/y\"}]}", MMGR_ERR_UNSAFE_PATH, NULL},
         {HEAD "[{\"rfilename\":\"a\"},{\"rfilename\":\"a\"}]}", MMGR_ERR_UNSAFE_PATH, NULL},
-        {HEAD "[{\"rfilename\":\"Model.bin\"},{\"rfilename\":\"x\"},{\"rfilename\":\"model.bin\"}]}", MMGR_ERR_UNSAFE_PATH,
-         NULL},
-        {HEAD "[{\"rfilename\":\"a-b\"},{\"rfilename\":\"a/c\"},{\"rfilename\":\"A\"}]}", MMGR_ERR_UNSAFE_PATH, NULL},
+        {HEAD
+         "[{\"rfilename\":\"Model.bin\"},{\"rfilename\":\"x\"},{\"rfilename\":\"model.bin\"}]}",
+         MMGR_ERR_UNSAFE_PATH, NULL},
+        {HEAD "[{\"rfilename\":\"a-b\"},{\"rfilename\":\"a/c\"},{\"rfilename\":\"A\"}]}",
+         MMGR_ERR_UNSAFE_PATH, NULL},
         /* our own form */
-        {"{\"files\":[]}", MMGR_ERR_PROTOCOL, "type"}, {"{\"type\":\"x\",\"files\":[]}", MMGR_ERR_PROTOCOL, "id"},
+        {"{\"files\":[]}", MMGR_ERR_PROTOCOL, "type"},
+        {"{\"type\":\"x\",\"files\":[]}", MMGR_ERR_PROTOCOL, "id"},
         {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{}]}", MMGR_ERR_PROTOCOL, "files[0].path"},
-        {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{\"path\":\"a\"}]}", MMGR_ERR_PROTOCOL, "files[0].url"},
-        {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{\"path\":\"a\",\"url\":\"file:///x\"}]}", MMGR_ERR_PROTOCOL,
+        {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{\"path\":\"a\"}]}", MMGR_ERR_PROTOCOL,
          "files[0].url"},
+        {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{\"path\":\"a\",\"url\":\"file:///x\"}]}",
+         MMGR_ERR_PROTOCOL, "files[0].url"},
         {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{\"path\":\"a\",\"url\":\"https://h/a\",\"sha256\":\"A\"}]}",
          MMGR_ERR_PROTOCOL, "files[0].sha256"},
-        {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{\"path\":\"../a\",\"url\":\"https://h/a\"}]}", MMGR_ERR_UNSAFE_PATH, NULL},
+        {"{\"type\":\"x\",\"id\":\"y\",\"files\":[{\"path\":\"../a\",\"url\":\"https://h/a\"}]}",
+         MMGR_ERR_UNSAFE_PATH, NULL},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -146,8 +171,9 @@ static void refused(void **state)
 
 static void host_form(void **state)
 {
-    static const char json[] = "{\"type\":\"shelf\",\"id\":\"any id\",\"tags\":null,\"files\":[{\"path\":\"a/b.bin\","
-                               "\"url\":\"https://h/x\",\"size\":5,\"sha256\":null}]}";
+    static const char json[] =
+        "{\"type\":\"shelf\",\"id\":\"any id\",\"tags\":null,\"files\":[{\"path\":\"a/b.bin\","
+        "\"url\":\"https://h/x\",\"size\":5,\"sha256\":null}]}";
     mmgr_metadata *metadata = NULL;
 
     assert_int_equal(mmgr_metadata_from_json(json, &metadata), MMGR_OK);
@@ -205,7 +231,8 @@ static void damaged(void **state)
             copy[(seed >> 8) % length] = (char)(1 + (seed >> 24) % 255);
         }
         result = mmgr_metadata_from_json(copy, &metadata);
-        assert_true(result == MMGR_OK || result == MMGR_ERR_PROTOCOL || result == MMGR_ERR_UNSAFE_PATH);
+        assert_true(result == MMGR_OK || result == MMGR_ERR_PROTOCOL ||
+                    result == MMGR_ERR_UNSAFE_PATH);
         mmgr_metadata_unref(metadata);
     }
     free(copy);
@@ -220,8 +247,11 @@ static void tree_pages(void **state)
         "\"lfs\":{\"oid\":\"" SHA256 "\",\"size\":99,\"pointerSize\":130},\"xetHash\":\"x\"},"
         "{\"type\":\"file\",\"path\":\"b.json\",\"size\":6,\"oid\":\"" SHA1 "\"}]";
     static const char *const bad[][2] = {
-        {"{}", "(document)"}, {"[5]", "tree[0].type"}, {"[{\"path\":\"x\"}]", "tree[0].type"},
-        {"[{\"type\":\"file\"}]", "tree[0].path"}, {"[{\"type\":\"file\",\"path\":\"x\",\"oid\":5}]", "tree[0].oid"},
+        {"{}", "(document)"},
+        {"[5]", "tree[0].type"},
+        {"[{\"path\":\"x\"}]", "tree[0].type"},
+        {"[{\"type\":\"file\"}]", "tree[0].path"},
+        {"[{\"type\":\"file\",\"path\":\"x\",\"oid\":5}]", "tree[0].oid"},
         {"[{\"type\":\"file\",\"path\":\"x\",\"lfs\":{\"oid\":\"" SHA1 "\"}}]", "tree[0].lfs.oid"},
     };
     mmgr_metadata *metadata = mmgr__metadata_new();
@@ -233,7 +263,8 @@ static void tree_pages(void **state)
     assert_int_equal(metadata->files[0].size, 99);
     assert_string_equal(metadata->files[1].git_sha1, SHA1);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(mmgr__hf_parse_tree(bad[i][0], strlen(bad[i][0]), metadata), MMGR_ERR_PROTOCOL);
+        assert_int_equal(mmgr__hf_parse_tree(bad[i][0], strlen(bad[i][0]), metadata),
+                         MMGR_ERR_PROTOCOL);
         assert_string_equal(mmgr_error_field(mmgr_last_error()), bad[i][1]);
     }
     mmgr_metadata_unref(metadata);
@@ -244,7 +275,11 @@ static void links(void **state)
     static const char *const rows[][2] = {
         {"<https://h/x?cursor=1>; rel=\"next\"", "https://h/x?cursor=1"},
         {"<https://h/p>; rel=\"prev\", <https://h/n>; rel=\"next\"", "https://h/n"},
-        {"<https://h/p>;rel=\"first\"", NULL}, {"", NULL}, {"<https://h/p", NULL}, {"rel=\"next\"", NULL}, {"<>", NULL},
+        {"<https://h/p>;rel=\"first\"", NULL},
+        {"", NULL},
+        {"<https://h/p", NULL},
+        {"rel=\"next\"", NULL},
+        {"<>", NULL},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

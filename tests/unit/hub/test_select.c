@@ -20,7 +20,8 @@ static mmgr_metadata *repository(const char *names)
     char *copy = strdup(names);
 
     assert_int_equal(mmgr__metadata_set(metadata, MMGR_METADATA_ID, "org/name"), MMGR_OK);
-    for (char *save = NULL, *name = strtok_r(copy, " ", &save); name; name = strtok_r(NULL, " ", &save)) {
+    for (char *save = NULL, *name = strtok_r(copy, " ", &save); name;
+         name = strtok_r(NULL, " ", &save)) {
         struct hub_file file = {.path = name, .size = 1};
 
         assert_int_equal(mmgr__metadata_add(metadata, &file), MMGR_OK);
@@ -31,7 +32,8 @@ static mmgr_metadata *repository(const char *names)
 }
 
 /* The chosen paths, separated by blanks, or the name of the error. */
-static void choose(const mmgr_metadata *metadata, const char *variant, const char *subfolder, char *out, size_t room)
+static void choose(const mmgr_metadata *metadata, const char *variant, const char *subfolder,
+                   char *out, size_t room)
 {
     mmgr_metadata *part = NULL;
     enum mmgr_result result = mmgr_metadata_select(metadata, variant, subfolder, &part);
@@ -54,7 +56,8 @@ static void join(const json_t *list, char *out, size_t room)
     for (size_t i = 0; i < json_array_size(list); i++) {
         size_t length = strlen(out);
 
-        snprintf(out + length, room - length, "%s%s", i ? " " : "", json_string_value(json_array_get(list, i)));
+        snprintf(out + length, room - length, "%s%s", i ? " " : "",
+                 json_string_value(json_array_get(list, i)));
     }
 }
 
@@ -70,7 +73,8 @@ static void recorded_cases(void **state)
     snprintf(path, sizeof(path), "%s/tests/fixtures/hf_select_cases.json", root);
     cases = json_load_file(path, 0, NULL);
     assert_int_equal(json_array_size(cases), 6);
-    json_array_foreach(cases, index, item) {
+    json_array_foreach(cases, index, item)
+    {
         mmgr_metadata *metadata;
 
         join(json_object_get(item, "files"), names, sizeof(names));
@@ -91,51 +95,62 @@ static const struct row {
     /* per folder: safetensors wins; a folder that has only .bin keeps it, wherever it stands in the list */
     {"aa/model.safetensors aa/pytorch_model.bin model_index.json zz/pytorch_model.bin", NULL, NULL,
      "aa/model.safetensors model_index.json zz/pytorch_model.bin"},
-    {"aa/pytorch_model.bin model_index.json zz/model.safetensors zz/pytorch_model.bin", "fp16", NULL,
-     "aa/pytorch_model.bin model_index.json zz/model.safetensors"},
+    {"aa/pytorch_model.bin model_index.json zz/model.safetensors zz/pytorch_model.bin", "fp16",
+     NULL, "aa/pytorch_model.bin model_index.json zz/model.safetensors"},
     /* fp16 per folder, falling back to the default files; and the other way round */
-    {"model_index.json u/model.fp16.safetensors u/model.safetensors v/model.safetensors", "fp16", NULL,
-     "model_index.json u/model.fp16.safetensors v/model.safetensors"},
-    {"model_index.json u/model.fp16.safetensors u/model.safetensors v/model.fp16.safetensors", "fp32", NULL,
-     "model_index.json u/model.safetensors v/model.fp16.safetensors"},
-    {"config.json model.fp32.safetensors model.safetensors", "fp32", NULL, "config.json model.fp32.safetensors"},
-    {"config.json model.non_ema.safetensors model.safetensors", NULL, NULL, "config.json model.safetensors"},
+    {"model_index.json u/model.fp16.safetensors u/model.safetensors v/model.safetensors", "fp16",
+     NULL, "model_index.json u/model.fp16.safetensors v/model.safetensors"},
+    {"model_index.json u/model.fp16.safetensors u/model.safetensors v/model.fp16.safetensors",
+     "fp32", NULL, "model_index.json u/model.safetensors v/model.fp16.safetensors"},
+    {"config.json model.fp32.safetensors model.safetensors", "fp32", NULL,
+     "config.json model.fp32.safetensors"},
+    {"config.json model.non_ema.safetensors model.safetensors", NULL, NULL,
+     "config.json model.safetensors"},
     /* shard sets are taken whole, also when the other precision is in the same folder, either way of naming */
     {"model_index.json t/model-00001-of-00002.safetensors t/model-00002-of-00002.safetensors "
      "t/model.fp16-00001-of-00002.safetensors t/model.fp16-00002-of-00002.safetensors "
-     "t/model.fp16.safetensors.index.json t/model.safetensors.index.json", NULL, NULL,
+     "t/model.fp16.safetensors.index.json t/model.safetensors.index.json",
+     NULL, NULL,
      "model_index.json t/model-00001-of-00002.safetensors t/model-00002-of-00002.safetensors "
      "t/model.safetensors.index.json"},
     {"model_index.json t/model-00001-of-00002.safetensors t/model-00002-of-00002.safetensors "
      "t/model.fp16-00001-of-00002.safetensors t/model.fp16-00002-of-00002.safetensors "
-     "t/model.safetensors.index.fp16.json t/model.safetensors.index.json", "fp16", NULL,
+     "t/model.safetensors.index.fp16.json t/model.safetensors.index.json",
+     "fp16", NULL,
      "model_index.json t/model.fp16-00001-of-00002.safetensors t/model.fp16-00002-of-00002.safetensors "
      "t/model.safetensors.index.fp16.json"},
     {"model_index.json t/model-00001-of-00002.fp16.safetensors t/model-00002-of-00002.fp16.safetensors "
-     "t/model.safetensors", "fp16", NULL,
+     "t/model.safetensors",
+     "fp16", NULL,
      "model_index.json t/model-00001-of-00002.fp16.safetensors t/model-00002-of-00002.fp16.safetensors"},
     {"config.json model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors "
-     "model.safetensors.index.json", NULL, NULL, "config.json model.safetensors"},
+     "model.safetensors.index.json",
+     NULL, NULL, "config.json model.safetensors"},
     {"config.json model-00001-of-00003.safetensors model-00001-of-00004.safetensors model-00002-of-00003.safetensors "
-     "model-00003-of-00003.safetensors", NULL, NULL,
+     "model-00003-of-00003.safetensors",
+     NULL, NULL,
      "config.json model-00001-of-00003.safetensors model-00002-of-00003.safetensors model-00003-of-00003.safetensors"},
     {"config.json model-00001-of-00003.safetensors model-00001-of-00004.safetensors model-00002-of-00004.safetensors "
-     "model-00003-of-00004.safetensors model-00004-of-00004.safetensors", NULL, NULL,
+     "model-00003-of-00004.safetensors model-00004-of-00004.safetensors",
+     NULL, NULL,
      "config.json model-00001-of-00004.safetensors model-00002-of-00004.safetensors model-00003-of-00004.safetensors "
      "model-00004-of-00004.safetensors"},
     /* root checkpoints, pictures, other frameworks and training states stay out; vocabularies stay in */
     {"LICENSE README.md chat_template.jinja config.json merges.txt model.safetensors optimizer.pt pic.png "
-     "rng_state_0.pth spiece.model tf_model.h5 tokenizer.model training_args.bin", NULL, NULL,
+     "rng_state_0.pth spiece.model tf_model.h5 tokenizer.model training_args.bin",
+     NULL, NULL,
      "chat_template.jinja config.json merges.txt model.safetensors spiece.model tokenizer.model"},
     {"flux1-dev.safetensors ae.safetensors model_index.json transformer/config.json "
-     "transformer/diffusion_pytorch_model-00001-of-00001.safetensors", NULL, NULL,
+     "transformer/diffusion_pytorch_model-00001-of-00001.safetensors",
+     NULL, NULL,
      "model_index.json transformer/config.json transformer/diffusion_pytorch_model-00001-of-00001.safetensors"},
     {"config.json vae/config.json", NULL, NULL, "!entry_not_found"},
     {"model_index.json u/config.json u/model.safetensors v/config.json v/model.onnx", NULL, NULL,
      "model_index.json u/config.json u/model.safetensors"},
     {"model_index.json u/model.safetensors", "onnx", NULL, "!entry_not_found"},
     {"model_index.json u/model.safetensors", "flax", NULL, "!entry_not_found"},
-    {"config.json flax_model.msgpack model.safetensors", "flax", NULL, "config.json flax_model.msgpack"},
+    {"config.json flax_model.msgpack model.safetensors", "flax", NULL,
+     "config.json flax_model.msgpack"},
     /* adapters */
     {"adapter_config.json adapter_model.bin adapter_model.safetensors", NULL, NULL,
      "adapter_config.json adapter_model.safetensors"},
@@ -147,8 +162,8 @@ static const struct row {
     {"foo.fp16.safetensors foo.safetensors", NULL, NULL, "foo.safetensors"},
     {"a.safetensors b.safetensors", NULL, NULL, "!ambiguous_source"},
     {"v1.0.safetensors v1.5.safetensors", NULL, NULL, "!ambiguous_source"},
-    {"x-00001-of-00002.safetensors x-00002-of-00002.safetensors x.safetensors.index.json", NULL, NULL,
-     "x-00001-of-00002.safetensors x-00002-of-00002.safetensors x.safetensors.index.json"},
+    {"x-00001-of-00002.safetensors x-00002-of-00002.safetensors x.safetensors.index.json", NULL,
+     NULL, "x-00001-of-00002.safetensors x-00002-of-00002.safetensors x.safetensors.index.json"},
     {"README.md config.yaml", NULL, NULL, "!entry_not_found"},
     {"learned_embeds-steps-1000.safetensors token_identifier.txt", NULL, NULL,
      "learned_embeds-steps-1000.safetensors"},
@@ -173,11 +188,12 @@ static const struct row {
     {"config.json model.safetensors", "Q4_0", NULL, "!entry_not_found"},
     /* subfolders and single files */
     {"model_index.json unet/config.json unet/model.safetensors vae/config.json vae/model.fp16.safetensors "
-     "vae/model.safetensors", "fp16", "vae", "vae/config.json vae/model.fp16.safetensors"},
-    {"model_index.json vae/config.json vae/model.safetensors vae_1/config.json vae_1/model.safetensors", NULL, "/vae/",
-     "vae/config.json vae/model.safetensors"},
-    {"model_index.json tokenizer/merges.txt tokenizer/vocab.json unet/model.safetensors", NULL, "tokenizer",
-     "tokenizer/merges.txt tokenizer/vocab.json"},
+     "vae/model.safetensors",
+     "fp16", "vae", "vae/config.json vae/model.fp16.safetensors"},
+    {"model_index.json vae/config.json vae/model.safetensors vae_1/config.json vae_1/model.safetensors",
+     NULL, "/vae/", "vae/config.json vae/model.safetensors"},
+    {"model_index.json tokenizer/merges.txt tokenizer/vocab.json unet/model.safetensors", NULL,
+     "tokenizer", "tokenizer/merges.txt tokenizer/vocab.json"},
     {"a.safetensors b.safetensors", NULL, "b.safetensors", "b.safetensors"},
     {"a.safetensors sub/x.png", NULL, "sub/x.png", "sub/x.png"},
     {"a.safetensors", NULL, "c.safetensors", "!entry_not_found"},
@@ -209,7 +225,8 @@ static void messages(void **state)
 
     assert_int_equal(mmgr_metadata_select(metadata, NULL, NULL, &part), MMGR_ERR_AMBIGUOUS_SOURCE);
     message = mmgr_error_message(mmgr_last_error());
-    assert_true(strstr(message, "org/name") && strstr(message, "a.safetensors") && strstr(message, "b.safetensors"));
+    assert_true(strstr(message, "org/name") && strstr(message, "a.safetensors") &&
+                strstr(message, "b.safetensors"));
     assert_int_equal(mmgr_metadata_select(metadata, "Q5_0", NULL, &part), MMGR_ERR_ENTRY_NOT_FOUND);
     message = mmgr_error_message(mmgr_last_error());
     assert_true(strstr(message, "Q5_0") && strstr(message, "m-Q4_0.gguf"));

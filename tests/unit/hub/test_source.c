@@ -36,15 +36,15 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"org/local", "org", "it has blanks", "trailing ", "model.safetensors",
-                                        "C:\\model.ckpt"};
+    static const char *const names[] = {
+        "org/local", "org", "it has blanks", "trailing ", "model.safetensors", "C:\\model.ckpt"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         remove(names[i]);
     return chdir("/") || rmdir(folder);
 }
 
-#define HF MMGR_SOURCE_HUGGINGFACE
+#define HF     MMGR_SOURCE_HUGGINGFACE
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
 
 struct row {
@@ -86,11 +86,12 @@ static const struct row repositories[] = {
     {"hf:org/local", "hf:org/local", HF, "org/local"},
     {"hf:a/b:fp16", "a/b:fp16", HF, "a/b", NULL, "fp16"},
     {"https://huggingface.co/org/local", "hf:org/local", HF, "org/local"},
+    {"hf.co/hf.co/name", "hf:hf.co/name", HF, "hf.co/name"},
     /* URIs */
     {"hf://a/b", "a/b", HF, "a/b"},
     {"hf://models/a/b", "a/b", HF, "a/b"},
-    {"hf://a/b@v1.0/vae/model.safetensors", "a/b@v1.0::vae/model.safetensors", HF, "a/b", "v1.0", NULL,
-     "vae/model.safetensors"},
+    {"hf://a/b@v1.0/vae/model.safetensors", "a/b@v1.0::vae/model.safetensors", HF, "a/b", "v1.0",
+     NULL, "vae/model.safetensors"},
     {"hf://a/b@refs/pr/1/vae", "a/b@refs/pr/1::vae", HF, "a/b", "refs/pr/1", NULL, "vae"},
     {"hf://a/b@refs%2Fpr%2F1/vae", "a/b@refs/pr/1::vae", HF, "a/b", "refs/pr/1", NULL, "vae"},
     {"hf://a/b/vae", "a/b::vae", HF, "a/b", NULL, NULL, "vae"},
@@ -105,37 +106,42 @@ static const struct row repositories[] = {
     {"https://hf.co/a/b:Q8_0", "a/b:Q8_0", HF, "a/b", NULL, "Q8_0"},
     {"huggingface.co/a/b/tree/main/vae", "a/b@main::vae", HF, "a/b", "main", NULL, "vae"},
     {"https://huggingface.co/a/b/tree/main", "a/b@main", HF, "a/b", "main"},
-    {"https://huggingface.co/a/b/tree/refs%2Fpr%2F3/unet", "a/b@refs/pr/3::unet", HF, "a/b", "refs/pr/3", NULL, "unet"},
-    {"https://huggingface.co/a/b/tree/refs/pr/3/unet", "a/b@refs/pr/3::unet", HF, "a/b", "refs/pr/3", NULL, "unet"},
-    {"https://huggingface.co/a/b/blob/main/dir/f%20x.safetensors", "a/b@main::dir/f x.safetensors", HF, "a/b",
-     "main", NULL, "dir/f x.safetensors"},
-    {"https://huggingface.co/a/b/resolve/" COMMIT "/f.gguf?download=true", "a/b@" COMMIT "::f.gguf", HF, "a/b", COMMIT,
-     NULL, "f.gguf"},
-    {"https://huggingface.co/a/b/raw/main/config.json", "a/b@main::config.json", HF, "a/b", "main", NULL,
-     "config.json"},
+    {"https://huggingface.co/a/b/tree/refs%2Fpr%2F3/unet", "a/b@refs/pr/3::unet", HF, "a/b",
+     "refs/pr/3", NULL, "unet"},
+    {"https://huggingface.co/a/b/tree/refs/pr/3/unet", "a/b@refs/pr/3::unet", HF, "a/b",
+     "refs/pr/3", NULL, "unet"},
+    {"https://huggingface.co/a/b/blob/main/dir/f%20x.safetensors", "a/b@main::dir/f x.safetensors",
+     HF, "a/b", "main", NULL, "dir/f x.safetensors"},
+    {"https://huggingface.co/a/b/resolve/" COMMIT "/f.gguf?download=true", "a/b@" COMMIT "::f.gguf",
+     HF, "a/b", COMMIT, NULL, "f.gguf"},
+    {"https://huggingface.co/a/b/raw/main/config.json", "a/b@main::config.json", HF, "a/b", "main",
+     NULL, "config.json"},
     {"https://huggingface.co/a/b/commit/" COMMIT, "a/b@" COMMIT, HF, "a/b", COMMIT},
     {"https://huggingface.co/a/b/commits/dev", "a/b@dev", HF, "a/b", "dev"},
     {"https://huggingface.co/a/b/discussions/4", "a/b", HF, "a/b"},
     {"https://huggingface.co/api/models/a/b/revision/v2", "a/b@v2", HF, "a/b", "v2"},
-    {"https://hf-mirror.com/a/b", "https://hf-mirror.com/a/b", HF, "a/b", NULL, NULL, NULL, "https://hf-mirror.com"},
+    {"https://hf-mirror.com/a/b", "https://hf-mirror.com/a/b", HF, "a/b", NULL, NULL, NULL,
+     "https://hf-mirror.com"},
     {"https://hf-mirror.com/a/b/blob/refs%2Fpr%2F1/x y.bin", NULL},
     {"https://hf-mirror.com/a/b/blob/refs%2Fpr%2F1/x%20y.bin",
-     "https://hf-mirror.com/a/b/tree/refs%2Fpr%2F1/x%20y.bin", HF, "a/b", "refs/pr/1", NULL, "x y.bin",
-     "https://hf-mirror.com"},
+     "https://hf-mirror.com/a/b/tree/refs%2Fpr%2F1/x%20y.bin", HF, "a/b", "refs/pr/1", NULL,
+     "x y.bin", "https://hf-mirror.com"},
     /* Civitai */
     {"civitai:1234", NULL, MMGR_SOURCE_CIVITAI, "1234"},
     {"civitai:1234@567", NULL, MMGR_SOURCE_CIVITAI, "1234", "567"},
     {"https://civitai.com/models/1234", "civitai:1234", MMGR_SOURCE_CIVITAI, "1234"},
-    {"https://civitai.com/models/1234/a-slug?x=1&modelVersionId=567", "civitai:1234@567", MMGR_SOURCE_CIVITAI, "1234",
-     "567"},
+    {"https://civitai.com/models/1234/a-slug?x=1&modelVersionId=567", "civitai:1234@567",
+     MMGR_SOURCE_CIVITAI, "1234", "567"},
 };
 
-static void expect_part(const mmgr_source *source, const char *given, enum mmgr_source_part part, const char *value)
+static void expect_part(const mmgr_source *source, const char *given, enum mmgr_source_part part,
+                        const char *value)
 {
     const char *found = mmgr_source_part(source, part);
 
     if (value ? !found || strcmp(found, value) != 0 : found != NULL)
-        fail_msg("%s: part %d is %s, not %s", given, (int)part, found ? found : "(none)", value ? value : "(none)");
+        fail_msg("%s: part %d is %s, not %s", given, (int)part, found ? found : "(none)",
+                 value ? value : "(none)");
 }
 
 /* The canonical text gives the same parts again, itself among them. */
@@ -148,7 +154,8 @@ static void expect_stable(const mmgr_source *source)
         fail_msg("%s: %s", text, mmgr_error_message(mmgr_last_error()));
     assert_int_equal(mmgr_source_kind(again), mmgr_source_kind(source));
     for (int part = 1; part < 9; part++)
-        expect_part(again, text, (enum mmgr_source_part)part, mmgr_source_part(source, (enum mmgr_source_part)part));
+        expect_part(again, text, (enum mmgr_source_part)part,
+                    mmgr_source_part(source, (enum mmgr_source_part)part));
     mmgr_source_unref(again);
 }
 
@@ -181,12 +188,21 @@ static void repository_forms(void **state)
 static void local_forms(void **state)
 {
     static const char *const rows[][2] = {
-        {"./model.safetensors", "/model.safetensors"}, {"model.safetensors", "/model.safetensors"},
-        {"$/model.safetensors", "/model.safetensors"}, {"~/model.safetensors", "/model.safetensors"},
-        {"org/local", "/org/local"}, {"./org/../org/local/", "/org/local"}, {".", ""}, {"~", ""},
-        {"file:model.safetensors", "/model.safetensors"}, {"file://$/it%20has%20blanks", "/it has blanks"},
-        {"file://localhost$/org", "/org"}, {"file:$/org", "/org"}, {" 'it has blanks' ", "/it has blanks"},
-        {"'./trailing '", "/trailing "}, {"C:\\model.ckpt", "/C:\\model.ckpt"},
+        {"./model.safetensors", "/model.safetensors"},
+        {"model.safetensors", "/model.safetensors"},
+        {"$/model.safetensors", "/model.safetensors"},
+        {"~/model.safetensors", "/model.safetensors"},
+        {"org/local", "/org/local"},
+        {"./org/../org/local/", "/org/local"},
+        {".", ""},
+        {"~", ""},
+        {"file:model.safetensors", "/model.safetensors"},
+        {"file://$/it%20has%20blanks", "/it has blanks"},
+        {"file://localhost$/org", "/org"},
+        {"file:$/org", "/org"},
+        {" 'it has blanks' ", "/it has blanks"},
+        {"'./trailing '", "/trailing "},
+        {"C:\\model.ckpt", "/C:\\model.ckpt"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -194,8 +210,9 @@ static void local_forms(void **state)
         char given[256], path[256];
         mmgr_source *source = NULL;
 
-        snprintf(given, sizeof(given), "%.*s%s%s", dollar ? (int)(dollar - rows[i][0]) : (int)strlen(rows[i][0]),
-                 rows[i][0], dollar ? folder : "", dollar ? dollar + 1 : "");
+        snprintf(given, sizeof(given), "%.*s%s%s",
+                 dollar ? (int)(dollar - rows[i][0]) : (int)strlen(rows[i][0]), rows[i][0],
+                 dollar ? folder : "", dollar ? dollar + 1 : "");
         snprintf(path, sizeof(path), "%s%s", folder, rows[i][1]);
         if (mmgr_source_parse(given, &source) != MMGR_OK)
             fail_msg("%s: %s", given, mmgr_error_message(mmgr_last_error()));
@@ -212,7 +229,8 @@ static void url_forms(void **state)
     static const char *const rows[][2] = {
         {"https://example.org/x.safetensors", "https://example.org/x.safetensors"},
         {"HTTP://Example.org:80/x?y=z#w", "http://example.org/x?y=z"},
-        {"https://civitai.com/api/download/models/5?type=Model", "https://civitai.com/api/download/models/5?type=Model"},
+        {"https://civitai.com/api/download/models/5?type=Model",
+         "https://civitai.com/api/download/models/5?type=Model"},
         {"http://127.0.0.1:8000/acme/pipeline", "http://127.0.0.1:8000/acme/pipeline"},
         {"https://huggingface.co:8443/a/b", "https://huggingface.co:8443/a/b"},
         {"https://evil-huggingface.co/a/b", "https://evil-huggingface.co/a/b"},
@@ -237,33 +255,56 @@ static void refused(void **state)
         enum mmgr_result result;
         const char *says;
     } rows[] = {
-        {"./foo", MMGR_ERR_PATH_NOT_FOUND, "/foo"}, {"../foo", MMGR_ERR_PATH_NOT_FOUND, "/foo"},
-        {"/no/such/file", MMGR_ERR_PATH_NOT_FOUND, "/no/such/file"}, {"~/foo", MMGR_ERR_PATH_NOT_FOUND, "/foo"},
-        {"./org/missing", MMGR_ERR_PATH_NOT_FOUND, "missing"}, {"file:///no/such", MMGR_ERR_PATH_NOT_FOUND, "/no/such"},
+        {"./foo", MMGR_ERR_PATH_NOT_FOUND, "/foo"},
+        {"../foo", MMGR_ERR_PATH_NOT_FOUND, "/foo"},
+        {"/no/such/file", MMGR_ERR_PATH_NOT_FOUND, "/no/such/file"},
+        {"~/foo", MMGR_ERR_PATH_NOT_FOUND, "/foo"},
+        {"./org/missing", MMGR_ERR_PATH_NOT_FOUND, "missing"},
+        {"file:///no/such", MMGR_ERR_PATH_NOT_FOUND, "/no/such"},
         {"file://host/x", MMGR_ERR_UNSUPPORTED_SOURCE, "another machine"},
-        {"file:", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"}, {"file:a%00b", MMGR_ERR_UNSUPPORTED_SOURCE, "NUL"},
-        {"", MMGR_ERR_UNSUPPORTED_SOURCE, "empty"}, {"  ", MMGR_ERR_UNSUPPORTED_SOURCE, "empty"},
-        {"''", MMGR_ERR_UNSUPPORTED_SOURCE, "empty"}, {"word", MMGR_ERR_UNSUPPORTED_SOURCE, "neither"},
-        {"foo/bar/baz", MMGR_ERR_UNSUPPORTED_SOURCE, "neither"}, {"a/b c", MMGR_ERR_UNSUPPORTED_SOURCE, "neither"},
-        {"a//b", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"a/", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"a/..", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"a/.", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"-a/b", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"a/b-", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"a/b--c", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"a/b..c", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"file:", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"},
+        {"file:a%00b", MMGR_ERR_UNSUPPORTED_SOURCE, "NUL"},
+        {"", MMGR_ERR_UNSUPPORTED_SOURCE, "empty"},
+        {"  ", MMGR_ERR_UNSUPPORTED_SOURCE, "empty"},
+        {"''", MMGR_ERR_UNSUPPORTED_SOURCE, "empty"},
+        {"word", MMGR_ERR_UNSUPPORTED_SOURCE, "neither"},
+        {"foo/bar/baz", MMGR_ERR_UNSUPPORTED_SOURCE, "neither"},
+        {"a/b c", MMGR_ERR_UNSUPPORTED_SOURCE, "neither"},
+        {"a//b", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/..", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/.", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"-a/b", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b-", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b--c", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b..c", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
         {"a/b.git", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"a/b:fp17", MMGR_ERR_UNSUPPORTED_SOURCE, "the variants are"}, {"a/b:bf16", MMGR_ERR_UNSUPPORTED_SOURCE, "BF16"},
-        {"a/b:f16", MMGR_ERR_UNSUPPORTED_SOURCE, "fp16"}, {"a/b:vae", MMGR_ERR_UNSUPPORTED_SOURCE, "the variants are"},
-        {"a/b:Q", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"a/b:Q4_", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"a/b:Q4__K", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"a/b:Q4_K_M.gguf", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"a/b:fp16::vae", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"}, {"a/b:fp16:", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"},
-        {"a/b::", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"}, {"a/b:::x", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b:fp17", MMGR_ERR_UNSUPPORTED_SOURCE, "the variants are"},
+        {"a/b:bf16", MMGR_ERR_UNSUPPORTED_SOURCE, "BF16"},
+        {"a/b:f16", MMGR_ERR_UNSUPPORTED_SOURCE, "fp16"},
+        {"a/b:vae", MMGR_ERR_UNSUPPORTED_SOURCE, "the variants are"},
+        {"a/b:Q", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b:Q4_", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b:Q4__K", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b:Q4_K_M.gguf", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b:fp16::vae", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"},
+        {"a/b:fp16:", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"},
+        {"a/b::", MMGR_ERR_UNSUPPORTED_SOURCE, "missing"},
+        {"a/b:::x", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
         {"a/b::../x", MMGR_ERR_UNSUPPORTED_SOURCE, "safe relative path"},
-        {"a/b::x/../../y", MMGR_ERR_UNSUPPORTED_SOURCE, "safe"}, {"a/b::a:b", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"a/b@", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"}, {"a/b@a b", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
-        {"a/b@../x", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"}, {"a/b@x//y", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
+        {"a/b::x/../../y", MMGR_ERR_UNSUPPORTED_SOURCE, "safe"},
+        {"a/b::a:b", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b@", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
+        {"a/b@a b", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
+        {"a/b@../x", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
+        {"a/b@x//y", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
         {"a/b@-x", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
-        {"C:\\x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"}, {"C:/x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"},
-        {"\\\\nas\\x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"}, {"models\\x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"},
-        {"hf:word", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"hf://a", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"C:\\x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"},
+        {"C:/x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"},
+        {"\\\\nas\\x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"},
+        {"models\\x", MMGR_ERR_UNSUPPORTED_SOURCE, "Windows"},
+        {"hf:word", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"hf://a", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
         {"hf://datasets/a/b", MMGR_ERR_UNSUPPORTED_SOURCE, "only model"},
         {"hf://a/b@%00", MMGR_ERR_UNSUPPORTED_SOURCE, "NUL"},
         {"https://huggingface.co/", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
@@ -273,12 +314,19 @@ static void refused(void **state)
         {"https://huggingface.co/a/b/edit/main/x", MMGR_ERR_UNSUPPORTED_SOURCE, "no repository"},
         {"https://huggingface.co/a/b/blob/main/..%2f..%2fx", MMGR_ERR_UNSUPPORTED_SOURCE, "safe"},
         {"https://huggingface.co/a/b/blob/main/x%00", MMGR_ERR_UNSUPPORTED_SOURCE, "NUL"},
+        {"https://huggingface.co/a/b/tree//vae", MMGR_ERR_UNSUPPORTED_SOURCE, "revision"},
+        {"a/b::vae\\ ", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"'a/b::vae '", MMGR_ERR_UNSUPPORTED_SOURCE, "safe"},
         {"https://u:p@huggingface.co/a/b", MMGR_ERR_UNSUPPORTED_SOURCE, "password"},
         {"https://example.org/x?token=abc", MMGR_ERR_UNSUPPORTED_SOURCE, "access token"},
-        {"http:example.org", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"ftp://example.org/x", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"civitai:", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"civitai:12x", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"civitai:12@", MMGR_ERR_UNSUPPORTED_SOURCE, NULL}, {"civitai:-1", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
-        {"a/b\nc", MMGR_ERR_UNSUPPORTED_SOURCE, "control"}, {"a/\xff", MMGR_ERR_UNSUPPORTED_SOURCE, "UTF-8"},
+        {"http:example.org", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"ftp://example.org/x", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"civitai:", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"civitai:12x", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"civitai:12@", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"civitai:-1", MMGR_ERR_UNSUPPORTED_SOURCE, NULL},
+        {"a/b\nc", MMGR_ERR_UNSUPPORTED_SOURCE, "control"},
+        {"a/\xff", MMGR_ERR_UNSUPPORTED_SOURCE, "UTF-8"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -329,10 +377,42 @@ static void at_endpoint(void **state)
 /* Random strings from the letters that matter: no crash, and whatever is accepted is stable. */
 static void random_texts(void **state)
 {
-    static const char *const pieces[] = {"a", "org", "name", "/", ":", "::", "@", "fp16", "Q4_K_M", "main", "..", ".",
-                                         "hf:", "hf://", "https://huggingface.co/", "tree/", "blob/", " ", "'",
-                                         "refs/pr/1", "%2F", "%00", "~", "file:", "civitai:", "12", "\\", "C:", "?", "#",
-                                         "resolve/", "https://hf-mirror.com/", "-", "_", "\xc3\xa9", "http://h"};
+    static const char *const pieces[] = {"a",
+                                         "org",
+                                         "name",
+                                         "/",
+                                         ":",
+                                         "::",
+                                         "@",
+                                         "fp16",
+                                         "Q4_K_M",
+                                         "main",
+                                         "..",
+                                         ".",
+                                         "hf:",
+                                         "hf://",
+                                         "https://huggingface.co/",
+                                         "tree/",
+                                         "blob/",
+                                         " ",
+                                         "'",
+                                         "refs/pr/1",
+                                         "%2F",
+                                         "%00",
+                                         "~",
+                                         "file:",
+                                         "civitai:",
+                                         "12",
+                                         "\\",
+                                         "C:",
+                                         "?",
+                                         "#",
+                                         "resolve/",
+                                         "https://hf-mirror.com/",
+                                         "-",
+                                         "_",
+                                         "\xc3\xa9",
+                                         "http://h"};
     unsigned seed = 12345;
     int accepted = 0;
 
@@ -356,8 +436,8 @@ static void random_texts(void **state)
 
 static void no_memory(void **state)
 {
-    static const char *const texts[] = {"a/b@v1:fp16:vae", "https://hf-mirror.com/a/b/tree/main/x", "./org",
-                                        "https://example.org/x", "civitai:1@2"};
+    static const char *const texts[] = {"a/b@v1:fp16:vae", "https://hf-mirror.com/a/b/tree/main/x",
+                                        "./org", "https://example.org/x", "civitai:1@2"};
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         for (uint64_t n = 1;; n++) {
@@ -380,8 +460,9 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(repository_forms), cmocka_unit_test(local_forms),  cmocka_unit_test(url_forms),
-        cmocka_unit_test(refused),          cmocka_unit_test(at_endpoint),  cmocka_unit_test(random_texts),
+        cmocka_unit_test(repository_forms), cmocka_unit_test(local_forms),
+        cmocka_unit_test(url_forms),        cmocka_unit_test(refused),
+        cmocka_unit_test(at_endpoint),      cmocka_unit_test(random_texts),
         cmocka_unit_test(no_memory),
     };
 

@@ -110,11 +110,14 @@ static int send_head(struct transfer *transfer)
     const char *lines[64];
     uint32_t count = 0;
     int stop = 0;
-    mmgr_response response = {.struct_size = sizeof(response), .status = answer->status, .headers = lines,
+    mmgr_response response = {.struct_size = sizeof(response),
+                              .status = answer->status,
+                              .headers = lines,
                               .peer = answer->peer};
 
     snprintf(text, sizeof(text), "%s", answer->headers ? answer->headers : "");
-    for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+    for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save))
         lines[count++] = line;
     response.header_count = count;
     transfer->sink.head(transfer->sink.user, &response, &stop);
@@ -158,11 +161,14 @@ static void *play(void *argument)
     stop |= transfer->cancelled;
     pthread_mutex_unlock(&transfer->mutex);
     transfer->sink.end(transfer->sink.user, stop ? MMGR_ERR_CANCELLED : transfer->answer->end,
-                       stop ? "stopped" : transfer->answer->end ? "as the script says" : NULL);
+                       stop                    ? "stopped"
+                       : transfer->answer->end ? "as the script says"
+                                               : NULL);
     return NULL;
 }
 
-static enum mmgr_result start(void *self, const mmgr_request *request, const mmgr_sink *sink, void **out)
+static enum mmgr_result start(void *self, const mmgr_request *request, const mmgr_sink *sink,
+                              void **out)
 {
     struct fake *fake = self;
     struct fake_request seen;
@@ -209,6 +215,10 @@ static void release(void *self, void *handle)
     free(transfer);
 }
 
-const mmgr_transport_ops fake_ops = {.struct_size = sizeof(fake_ops), .api_version = 1, .name = "fake",
-                                     .start = start, .cancel = cancel, .pause = set_pause,
+const mmgr_transport_ops fake_ops = {.struct_size = sizeof(fake_ops),
+                                     .api_version = 1,
+                                     .name = "fake",
+                                     .start = start,
+                                     .cancel = cancel,
+                                     .pause = set_pause,
                                      .release = release};

@@ -23,7 +23,7 @@ struct fake_request {
     char url[2048];
     char authorization[512]; /* "" = none */
     uint32_t flags;
-    int identity, agent;     /* Accept-Encoding: identity and User-Agent were there */
+    int identity, agent; /* Accept-Encoding: identity and User-Agent were there */
 };
 
 struct fake;

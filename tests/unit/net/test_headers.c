@@ -16,7 +16,8 @@
 
 static void lookup(void **state)
 {
-    const char *const headers[] = {"Content-Type: text/html", "x-linked-ETAG:\t \"abc\"", "Empty:", "No-Colon"};
+    const char *const headers[] = {"Content-Type: text/html", "x-linked-ETAG:\t \"abc\"",
+                                   "Empty:", "No-Colon"};
 
     assert_string_equal(mmgr__header(headers, 4, "content-type"), "text/html");
     assert_string_equal(mmgr__header(headers, 4, "X-Linked-Etag"), "\"abc\"");
@@ -32,9 +33,11 @@ static void etags(void **state)
         const char *value, *tag;
         int weak;
     } rows[] = {
-        {"\"abc\"", "abc", 0}, {"W/\"abc\"", "abc", 1}, {"  \"abc\"  ", "abc", 0}, {"abc", "abc", 0},
-        {"\"\"", NULL, 0}, {"\"abc", NULL, 0}, {"abc\"", NULL, 0}, {"\"a\"b\"", NULL, 0}, {"", NULL, 0},
-        {"W/", NULL, 0}, {"\"a b\"", NULL, 0}, {"\"a\rb\"", NULL, 0}, {"\"", NULL, 0},
+        {"\"abc\"", "abc", 0}, {"W/\"abc\"", "abc", 1}, {"  \"abc\"  ", "abc", 0},
+        {"abc", "abc", 0},     {"\"\"", NULL, 0},       {"\"abc", NULL, 0},
+        {"abc\"", NULL, 0},    {"\"a\"b\"", NULL, 0},   {"", NULL, 0},
+        {"W/", NULL, 0},       {"\"a b\"", NULL, 0},    {"\"a\rb\"", NULL, 0},
+        {"\"", NULL, 0},
     };
     char big[9000];
 
@@ -60,13 +63,28 @@ static void ranges(void **state)
         int ok, unsatisfied;
         uint64_t first, last, total;
     } rows[] = {
-        {"bytes 0-99/200", 1, 0, 0, 99, 200}, {"bytes 100-199/*", 1, 0, 100, 199, UINT64_MAX},
-        {"BYTES 5-5/6 ", 1, 0, 5, 5, 6}, {"bytes */200", 1, 1, 0, 0, 200}, {"bytes 0-0/1", 1, 0, 0, 0, 1},
-        {"bytes 18446744073709551613-18446744073709551613/*", 1, 0, UINT64_MAX - 2, UINT64_MAX - 2, UINT64_MAX},
-        {"", 0}, {"bytes", 0}, {"bytes 0-99", 0}, {"bytes 99-0/200", 0}, {"bytes 0-200/200", 0},
-        {"bytes -5-9/20", 0}, {"bytes 0-/20", 0}, {"bytes */*", 0}, {"bytes 0-9/20x", 0}, {"items 0-9/20", 0},
-        {"bytes=0-9/20", 0}, {"bytes 0 - 9/20", 0}, {"bytes 0-18446744073709551615/*", 0},
-        {"bytes 0-99999999999999999999999/*", 0}, {"bytes 0x1-5/9", 0},
+        {"bytes 0-99/200", 1, 0, 0, 99, 200},
+        {"bytes 100-199/*", 1, 0, 100, 199, UINT64_MAX},
+        {"BYTES 5-5/6 ", 1, 0, 5, 5, 6},
+        {"bytes */200", 1, 1, 0, 0, 200},
+        {"bytes 0-0/1", 1, 0, 0, 0, 1},
+        {"bytes 18446744073709551613-18446744073709551613/*", 1, 0, UINT64_MAX - 2, UINT64_MAX - 2,
+         UINT64_MAX},
+        {"", 0},
+        {"bytes", 0},
+        {"bytes 0-99", 0},
+        {"bytes 99-0/200", 0},
+        {"bytes 0-200/200", 0},
+        {"bytes -5-9/20", 0},
+        {"bytes 0-/20", 0},
+        {"bytes */*", 0},
+        {"bytes 0-9/20x", 0},
+        {"items 0-9/20", 0},
+        {"bytes=0-9/20", 0},
+        {"bytes 0 - 9/20", 0},
+        {"bytes 0-18446744073709551615/*", 0},
+        {"bytes 0-99999999999999999999999/*", 0},
+        {"bytes 0x1-5/9", 0},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -97,19 +115,29 @@ static void dispositions(void **state)
         {"attachment; filename=\"x.bin\"; filename*=UTF-8''na%C3%AFve.bin", "na\xc3\xafve.bin"},
         {"attachment; filename*=ISO-8859-1'en'na%EFve.bin", "na\xc3\xafve.bin"},
         {"attachment; filename=\"x.bin\"; filename*=KOI8-R''abc", "x.bin"},
-        {"attachment", NULL}, {"", NULL}, {"attachment; filename=", NULL}, {"attachment; filename=\"\"", NULL},
+        {"attachment", NULL},
+        {"", NULL},
+        {"attachment; filename=", NULL},
+        {"attachment; filename=\"\"", NULL},
         /* names that lead elsewhere, and tricks with the parameter itself */
-        {"attachment; filename=\"../../x\"", NULL}, {"attachment; filename=\"/etc/passwd\"", NULL},
-        {"attachment; filename=\"..\\\\x\"", NULL}, {"attachment; filename=\"..\"", NULL},
-        {"attachment; filename=\".\"", NULL}, {"attachment; filename*=UTF-8''..%2f..%2fx", NULL},
-        {"attachment; filename*=UTF-8''%2e%2e", NULL}, {"attachment; filename*=UTF-8''a%00b", NULL},
+        {"attachment; filename=\"../../x\"", NULL},
+        {"attachment; filename=\"/etc/passwd\"", NULL},
+        {"attachment; filename=\"..\\\\x\"", NULL},
+        {"attachment; filename=\"..\"", NULL},
+        {"attachment; filename=\".\"", NULL},
+        {"attachment; filename*=UTF-8''..%2f..%2fx", NULL},
+        {"attachment; filename*=UTF-8''%2e%2e", NULL},
+        {"attachment; filename*=UTF-8''a%00b", NULL},
         {"attachment; filename=\"ok.bin\"; filename*=UTF-8''..%2fx", NULL},
         {"attachment; filename=\"ok.bin\"; filename*=UTF-8''a%00b", NULL},
         {"attachment; filename=\"a.bin\"; filename=\"b.bin\"", NULL},
         {"attachment; filename*=UTF-8''a; filename*=UTF-8''b", NULL},
-        {"attachment; filename=\"a\nb\"", NULL}, {"attachment; filename=\"open.bin", NULL},
-        {"attachment; filename=\"a.bin\" trailing", NULL}, {"attachment; =x", NULL},
-        {"attachment; filename*=UTF-8'broken", NULL}, {"attachment; filename=\"\xff\xfe\"", NULL},
+        {"attachment; filename=\"a\nb\"", NULL},
+        {"attachment; filename=\"open.bin", NULL},
+        {"attachment; filename=\"a.bin\" trailing", NULL},
+        {"attachment; =x", NULL},
+        {"attachment; filename*=UTF-8'broken", NULL},
+        {"attachment; filename=\"\xff\xfe\"", NULL},
     };
     char big[12000] = "attachment; filename=\"";
 
@@ -132,17 +160,23 @@ static void waits(void **state)
         const char *retry_after, *rate_limit;
         int64_t wait;
     } rows[] = {
-        {"Retry-After: 1", NULL, 1 * SECOND}, {"Retry-After: 0", NULL, 0},
+        {"Retry-After: 1", NULL, 1 * SECOND},
+        {"Retry-After: 0", NULL, 0},
         {"Retry-After: 99999999999", NULL, 300 * SECOND},
-        {"Retry-After: 99999999999999999999999999", NULL, 300 * SECOND}, {"Retry-After: -5", NULL, -1},
-        {"Retry-After: soon", NULL, -1}, {"Retry-After: ", NULL, -1}, {"Retry-After: 1.5", NULL, -1},
+        {"Retry-After: 99999999999999999999999999", NULL, 300 * SECOND},
+        {"Retry-After: -5", NULL, -1},
+        {"Retry-After: soon", NULL, -1},
+        {"Retry-After: ", NULL, -1},
+        {"Retry-After: 1.5", NULL, -1},
         {"Retry-After: Fri, 31 Dec 2099 23:59:59 GMT", NULL, 300 * SECOND},
         {"Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", NULL, 0},
-        {NULL, NULL, -1}, {NULL, "RateLimit: \"api\";r=0;t=55", 56 * SECOND},
+        {NULL, NULL, -1},
+        {NULL, "RateLimit: \"api\";r=0;t=55", 56 * SECOND},
         {NULL, "RateLimit: \"api\";r=3;t=55", 56 * SECOND},
         {NULL, "RateLimit: \"api\";r=9;t=200, \"resolvers\";r=0;t=10", 11 * SECOND},
         {NULL, "RateLimit: \"api\";r=0;t=99999999999999999999999", 300 * SECOND},
-        {NULL, "RateLimit: nonsense", -1}, {NULL, "RateLimit: \"api\";r=0;t=-4", -1},
+        {NULL, "RateLimit: nonsense", -1},
+        {NULL, "RateLimit: \"api\";r=0;t=-4", -1},
         {"Retry-After: 2", "RateLimit: \"api\";r=0;t=55", 2 * SECOND},
         {"Retry-After: x", "RateLimit: \"api\";r=0;t=55", 56 * SECOND},
     };

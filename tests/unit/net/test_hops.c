@@ -13,8 +13,10 @@
 
 static mmgr_config *plain_config(void)
 {
-    struct mmgr_config_options options = {.struct_size = sizeof(options), .root = "/nowhere",
-                                          .flags = MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE};
+    struct mmgr_config_options options = {.struct_size = sizeof(options),
+                                          .root = "/nowhere",
+                                          .flags =
+                                              MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE};
     mmgr_config *config = NULL;
 
     assert_int_equal(mmgr_config_new(&options, &config), MMGR_OK);
@@ -33,7 +35,8 @@ static void redirects(void **state)
         {"https://h/a", "1.1.1.1", "https://cdn/b", "2.2.2.2", MMGR_OK, MMGR_OK, NULL},
         {"http://h/a", "1.1.1.1", "https://h/b", "1.1.1.1", MMGR_OK, MMGR_OK, NULL},
         {"https://h/a", "1.1.1.1", "http://h/b", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "file:///etc/passwd", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
+        {"https://h/a", "1.1.1.1", "file:///etc/passwd", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK,
+         NULL},
         {"https://h/a", "1.1.1.1", "gopher://h/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
         {"https://h/a", "1.1.1.1", "ftp://h/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
         {"https://h/a", "1.1.1.1", "", NULL, MMGR_ERR_PROTOCOL, MMGR_OK, NULL},
@@ -41,24 +44,35 @@ static void redirects(void **state)
         {"https://h/a", "1.1.1.1", "https://", NULL, MMGR_ERR_PROTOCOL, MMGR_OK, NULL},
         {"https://h/a", "1.1.1.1", "https://u:p@evil/", NULL, MMGR_ERR_PROTOCOL, MMGR_OK, NULL},
         /* a public server points inside */
-        {"https://h/a", "1.1.1.1", "https://127.0.0.1/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://0x7f.1/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://2130706433/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://%31%32%37.0.0.1/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://[::ffff:7f00:1]/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://169.254.169.254/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://nas.local/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://localhost/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
-        {"https://h/a", "1.1.1.1", "https://rebound/", "10.0.0.1", MMGR_OK, MMGR_ERR_REFUSED_ADDRESS, NULL},
+        {"https://h/a", "1.1.1.1", "https://127.0.0.1/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK,
+         NULL},
+        {"https://h/a", "1.1.1.1", "https://0x7f.1/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK,
+         NULL},
+        {"https://h/a", "1.1.1.1", "https://2130706433/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK,
+         NULL},
+        {"https://h/a", "1.1.1.1", "https://%31%32%37.0.0.1/", NULL, MMGR_ERR_REFUSED_ADDRESS,
+         MMGR_OK, NULL},
+        {"https://h/a", "1.1.1.1", "https://[::ffff:7f00:1]/", NULL, MMGR_ERR_REFUSED_ADDRESS,
+         MMGR_OK, NULL},
+        {"https://h/a", "1.1.1.1", "https://169.254.169.254/", NULL, MMGR_ERR_REFUSED_ADDRESS,
+         MMGR_OK, NULL},
+        {"https://h/a", "1.1.1.1", "https://nas.local/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK,
+         NULL},
+        {"https://h/a", "1.1.1.1", "https://localhost/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK,
+         NULL},
+        {"https://h/a", "1.1.1.1", "https://rebound/", "10.0.0.1", MMGR_OK,
+         MMGR_ERR_REFUSED_ADDRESS, NULL},
         {"https://h/a", "1.1.1.1", "/b", "10.0.0.1", MMGR_OK, MMGR_ERR_REFUSED_ADDRESS, NULL},
         {"https://h/a", NULL, "https://127.0.0.1/", NULL, MMGR_ERR_REFUSED_ADDRESS, MMGR_OK, NULL},
         /* private ones are fine when named by the user, the config, or a private server */
-        {"http://127.0.0.1:8000/a", "127.0.0.1", "http://127.0.0.1:9000/b", "127.0.0.1", MMGR_OK, MMGR_OK, NULL},
+        {"http://127.0.0.1:8000/a", "127.0.0.1", "http://127.0.0.1:9000/b", "127.0.0.1", MMGR_OK,
+         MMGR_OK, NULL},
         {"http://hub.corp/a", "10.0.0.5", "http://10.0.0.6/b", "10.0.0.6", MMGR_OK, MMGR_OK, NULL},
         {"https://h/a", "1.1.1.1", "https://10.0.0.6/b", "10.0.0.6", MMGR_OK, MMGR_OK, "10.0.0.6"},
-        {"https://h/a", "1.1.1.1", "https://mirror.corp/b", "10.0.0.6", MMGR_OK, MMGR_OK, "x,mirror.corp"},
-        {"https://h/a", "1.1.1.1", "https://mirror.corp.evil/b", "10.0.0.6", MMGR_OK, MMGR_ERR_REFUSED_ADDRESS,
-         "mirror.corp"},
+        {"https://h/a", "1.1.1.1", "https://mirror.corp/b", "10.0.0.6", MMGR_OK, MMGR_OK,
+         "x,mirror.corp"},
+        {"https://h/a", "1.1.1.1", "https://mirror.corp.evil/b", "10.0.0.6", MMGR_OK,
+         MMGR_ERR_REFUSED_ADDRESS, "mirror.corp"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -67,7 +81,8 @@ static void redirects(void **state)
         enum mmgr_result result;
 
         if (rows[i].named)
-            assert_int_equal(mmgr_config_set(config, "allow_private_hosts", rows[i].named), MMGR_OK);
+            assert_int_equal(mmgr_config_set(config, "allow_private_hosts", rows[i].named),
+                             MMGR_OK);
         assert_int_equal(mmgr__hops_start(&hops, config, rows[i].start, NULL), MMGR_OK);
         assert_true(mmgr__hops_allow_private(&hops));
         assert_int_equal(mmgr__hops_peer(&hops, rows[i].peer), MMGR_OK);
@@ -111,22 +126,35 @@ static void tokens(void **state)
         const char *start, *token, *next, *sent; /* next NULL: no redirect; sent NULL: no token */
     } rows[] = {
         /* a token of the call stays with the first origin */
-        {"https://h/a", "T", NULL, "T"}, {"https://h/a", "T", "/b", "T"}, {"https://h/a", "T", "https://h:443/c", "T"},
-        {"https://h/a", "T", "https://h:444/c", NULL}, {"https://h/a", "T", "https://cdn.h/c", NULL},
-        {"https://h/a", "T", "https://evil/c?h", NULL}, {"http://h/a", "T", "https://h/c", NULL},
+        {"https://h/a", "T", NULL, "T"},
+        {"https://h/a", "T", "/b", "T"},
+        {"https://h/a", "T", "https://h:443/c", "T"},
+        {"https://h/a", "T", "https://h:444/c", NULL},
+        {"https://h/a", "T", "https://cdn.h/c", NULL},
+        {"https://h/a", "T", "https://evil/c?h", NULL},
+        {"http://h/a", "T", "https://h/c", NULL},
         /* never over plain http, but to loopback and to what the config names so */
-        {"http://h/a", "T", NULL, NULL}, {"http://127.0.0.1:8/a", "T", NULL, "T"}, {"http://[::1]/a", "T", NULL, "T"},
-        {"http://localhost/a", "T", NULL, "T"}, {"http://10.0.0.1/a", "T", NULL, NULL},
+        {"http://h/a", "T", NULL, NULL},
+        {"http://127.0.0.1:8/a", "T", NULL, "T"},
+        {"http://[::1]/a", "T", NULL, "T"},
+        {"http://localhost/a", "T", NULL, "T"},
+        {"http://10.0.0.1/a", "T", NULL, NULL},
         {"http://plain.corp/a", "T", NULL, "T"},
         /* the config's bindings: longest prefix, whole components, own origin */
-        {"https://bound/x", NULL, NULL, "root"}, {"https://bound/org", NULL, NULL, "org"},
-        {"https://bound/org/x", NULL, NULL, "org"}, {"https://bound/organic", NULL, NULL, "root"},
-        {"https://bound:8443/x", NULL, NULL, NULL}, {"http://bound/x", NULL, NULL, NULL},
-        {"https://bound.evil/x", NULL, NULL, NULL}, {"https://h/a", NULL, "https://bound/x", "root"},
-        {"http://plain.corp/in/x", NULL, NULL, "plain"}, {"http://plain.corp/x", NULL, NULL, NULL},
+        {"https://bound/x", NULL, NULL, "root"},
+        {"https://bound/org", NULL, NULL, "org"},
+        {"https://bound/org/x", NULL, NULL, "org"},
+        {"https://bound/organic", NULL, NULL, "root"},
+        {"https://bound:8443/x", NULL, NULL, NULL},
+        {"http://bound/x", NULL, NULL, NULL},
+        {"https://bound.evil/x", NULL, NULL, NULL},
+        {"https://h/a", NULL, "https://bound/x", "root"},
+        {"http://plain.corp/in/x", NULL, NULL, "plain"},
+        {"http://plain.corp/x", NULL, NULL, NULL},
         {"https://bound/x", "T", NULL, "T"},
         /* an empty token: none, whatever the config has */
-        {"https://bound/x", "", NULL, NULL}, {"https://h/a", "", "https://bound/x", NULL},
+        {"https://bound/x", "", NULL, NULL},
+        {"https://h/a", "", "https://bound/x", NULL},
     };
     mmgr_config *config = plain_config();
 
@@ -143,7 +171,8 @@ static void tokens(void **state)
             assert_int_equal(mmgr__hops_follow(&hops, rows[i].next), MMGR_OK);
         line = mmgr__hops_authorization(&hops, &failed);
         assert_int_equal(failed, 0);
-        if (rows[i].sent ? !line || strncmp(line, "Authorization: Bearer ", 22) || strcmp(line + 22, rows[i].sent)
+        if (rows[i].sent ? !line || strncmp(line, "Authorization: Bearer ", 22) ||
+                               strcmp(line + 22, rows[i].sent)
                          : line != NULL)
             fail_msg("row %zu (%s): %s", i, rows[i].start, line ? line : "none");
         mmgr__free(line);

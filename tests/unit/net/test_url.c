@@ -17,7 +17,8 @@ static void accepted(void **state)
         const char *given, *text, *host, *path, *query;
         int port;
     } rows[] = {
-        {"https://huggingface.co/a/b", "https://huggingface.co/a/b", "huggingface.co", "/a/b", NULL, 443},
+        {"https://huggingface.co/a/b", "https://huggingface.co/a/b", "huggingface.co", "/a/b", NULL,
+         443},
         {"HTTPS://HuggingFace.CO", "https://huggingface.co/", "huggingface.co", "/", NULL, 443},
         {"http://h:80/x", "http://h/x", "h", "/x", NULL, 80},
         {"http://h:8080/x#part", "http://h:8080/x", "h", "/x", NULL, 8080},
@@ -31,7 +32,8 @@ static void accepted(void **state)
         {"http://2130706433/", "http://127.0.0.1/", "127.0.0.1", "/", NULL, 80},
         {"https://h/caf\xc3\xa9", "https://h/caf%C3%A9", "h", "/caf%C3%A9", NULL, 443},
         {"https://h?x=1", "https://h/?x=1", "h", "/", "x=1", 443},
-        {"https://a_b.example-c.org/", "https://a_b.example-c.org/", "a_b.example-c.org", "/", NULL, 443},
+        {"https://a_b.example-c.org/", "https://a_b.example-c.org/", "a_b.example-c.org", "/", NULL,
+         443},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -55,12 +57,41 @@ static void accepted(void **state)
 static void refused(void **state)
 {
     static const char *const rows[] = {
-        "", "huggingface.co/a/b", "//h/x", "ftp://h/x", "file:///etc/passwd", "gopher://h/", "https:",
-        "https:/h/x", "https://", "https:///h/x", "https:////h", "http://user@h/", "http://u:p@h/",
-        "http://@h/", "https://h/a b", "https://h/a\nb", "https://h\\@evil/", "https://h\t/", "https://h:0/",
-        "https://h:65536/", "https://h:x/", "https://h:-1/", "https://[::1/", "https://[::1%25eth0]/",
-        "https://[zz]/", "https://exa mple/", "https://ex%0aample/", "https://b\xc3\xbc""cher.example/",
-        "https://h/\xff", "https://.h/", "https://a*b/", "https://a,b/", "javascript:alert(1)", "https://h<x>/",
+        "",
+        "huggingface.co/a/b",
+        "//h/x",
+        "ftp://h/x",
+        "file:///etc/passwd",
+        "gopher://h/",
+        "https:",
+        "https:/h/x",
+        "https://",
+        "https:///h/x",
+        "https:////h",
+        "http://user@h/",
+        "http://u:p@h/",
+        "http://@h/",
+        "https://h/a b",
+        "https://h/a\nb",
+        "https://h\\@evil/",
+        "https://h\t/",
+        "https://h:0/",
+        "https://h:65536/",
+        "https://h:x/",
+        "https://h:-1/",
+        "https://[::1/",
+        "https://[::1%25eth0]/",
+        "https://[zz]/",
+        "https://exa mple/",
+        "https://ex%0aample/",
+        "https://b\xc3\xbc"
+        "cher.example/",
+        "https://h/\xff",
+        "https://.h/",
+        "https://a*b/",
+        "https://a,b/",
+        "javascript:alert(1)",
+        "https://h<x>/",
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -133,9 +164,12 @@ static void origins(void **state)
         const char *a, *b, *origin;
         int same;
     } rows[] = {
-        {"https://h/x", "https://H:443/y", "https://h", 1},   {"https://h/x", "http://h/x", "https://h", 0},
-        {"https://h/x", "https://h:444/x", "https://h", 0},   {"http://h:81/x", "http://h:81", "http://h:81", 1},
-        {"https://h/x", "https://h2/x", "https://h", 0},      {"http://[::1]:5/", "http://[::1]:5/a", "http://[::1]:5", 1},
+        {"https://h/x", "https://H:443/y", "https://h", 1},
+        {"https://h/x", "http://h/x", "https://h", 0},
+        {"https://h/x", "https://h:444/x", "https://h", 0},
+        {"http://h:81/x", "http://h:81", "http://h:81", 1},
+        {"https://h/x", "https://h2/x", "https://h", 0},
+        {"http://[::1]:5/", "http://[::1]:5/a", "http://[::1]:5", 1},
         {"https://h./x", "https://h/x", "https://h.", 0},
     };
 
@@ -159,8 +193,12 @@ static void coding(void **state)
     static const struct {
         const char *plain, *keep, *encoded;
     } rows[] = {
-        {"refs/pr/1", NULL, "refs%2Fpr%2F1"}, {"a/b c", "/", "a/b%20c"}, {"-._~aZ9", NULL, "-._~aZ9"},
-        {"\xc3\xa9%", NULL, "%C3%A9%25"},     {"", NULL, ""},            {"a?b#c&d+e", "/", "a%3Fb%23c%26d%2Be"},
+        {"refs/pr/1", NULL, "refs%2Fpr%2F1"},
+        {"a/b c", "/", "a/b%20c"},
+        {"-._~aZ9", NULL, "-._~aZ9"},
+        {"\xc3\xa9%", NULL, "%C3%A9%25"},
+        {"", NULL, ""},
+        {"a?b#c&d+e", "/", "a%3Fb%23c%26d%2Be"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -183,9 +221,15 @@ static void filenames(void **state)
     static const struct {
         const char *url, *name;
     } rows[] = {
-        {"https://h/a/model.safetensors?x=1", "model.safetensors"}, {"https://h/a/", NULL}, {"https://h", NULL},
-        {"https://h/a%20b.bin", "a b.bin"}, {"https://h/..%2f..%2fx", NULL}, {"https://h/a%5cb", NULL},
-        {"https://h/%2e%2e", NULL}, {"https://h/a%00b", NULL}, {"https://h/a%0ab", NULL},
+        {"https://h/a/model.safetensors?x=1", "model.safetensors"},
+        {"https://h/a/", NULL},
+        {"https://h", NULL},
+        {"https://h/a%20b.bin", "a b.bin"},
+        {"https://h/..%2f..%2fx", NULL},
+        {"https://h/a%5cb", NULL},
+        {"https://h/%2e%2e", NULL},
+        {"https://h/a%00b", NULL},
+        {"https://h/a%0ab", NULL},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -227,8 +271,8 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepted), cmocka_unit_test(refused),   cmocka_unit_test(too_long),
-        cmocka_unit_test(resolved), cmocka_unit_test(origins),   cmocka_unit_test(coding),
+        cmocka_unit_test(accepted),  cmocka_unit_test(refused),   cmocka_unit_test(too_long),
+        cmocka_unit_test(resolved),  cmocka_unit_test(origins),   cmocka_unit_test(coding),
         cmocka_unit_test(filenames), cmocka_unit_test(no_memory),
     };
 
