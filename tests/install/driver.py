@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Drives tests/install/host.c, and checks a root folder by means of its own: sqlite3 and the file tree."""
 
+import contextlib
 import hashlib
 import json
 import os
 import queue
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -144,27 +147,35 @@ def visible(folder):
             if not any(part.startswith(".") for part in name.split("/"))}
 
 
+@contextlib.contextmanager
 def database(root):
-    path = Path(root, "databases", "modelmgr.db")
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True) if path.exists() else None
+    """A copy of the record store, opened: the reader must not be the one that recovers the log."""
+    source = Path(root, "databases")
+    if not (source / "modelmgr.db").exists():
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for path in source.glob("modelmgr.db*"):
+            shutil.copy(path, folder)
+        connection = sqlite3.connect(Path(folder, "modelmgr.db"))
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 def rows(root):
     """Records by the database alone: [{"key", "location", "files": {path: (size, sha256)}}]."""
-    connection = database(root)
-    if connection is None:
-        return []
-    try:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'models'").fetchone():
+    with database(root) as connection:
+        if connection is None or not connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'models'").fetchone():
             return []
         found = []
-        for key, path in connection.execute("SELECT key, path FROM models"):
+        for key, path in connection.execute("SELECT key, path FROM models").fetchall():
             files = connection.execute("SELECT path, size, sha256 FROM files WHERE key = ?", (key,))
             found.append({"key": key, "location": Path(root, "models", path),
                           "files": {name: (size, digest) for name, size, digest in files}})
         return found
-    finally:
-        connection.close()
 
 
 def journals(root):
