@@ -19,7 +19,13 @@
 #define SNIFF_BYTES   512
 
 /* How an attempt that did not finish is to be treated. */
-enum trouble { TROUBLE_NONE, TROUBLE_AGAIN, TROUBLE_BAD, TROUBLE_FINAL };
+enum trouble {
+    TROUBLE_NONE,
+    TROUBLE_AGAIN,  /* as often as there is progress */
+    TROUBLE_BROKEN, /* once more; the bytes that are there are not to blame */
+    TROUBLE_BAD,    /* once more, from the start */
+    TROUBLE_FINAL
+};
 
 struct fetch {
     struct mmgr__run *run;
@@ -133,6 +139,7 @@ static enum trouble trouble_of(enum mmgr_result rc)
     case MMGR_ERR_CANCELLED: /* by the transport, not by us */
         return TROUBLE_AGAIN;
     case MMGR_ERR_PROTOCOL:
+        return TROUBLE_BROKEN;
     case MMGR_ERR_TOO_LARGE:
         return TROUBLE_BAD;
     default:
@@ -279,6 +286,7 @@ static enum mmgr_result drop_bytes(struct fetch *f, const char *why)
     enum mmgr_result rc = mmgr__partial_restart(p);
     pthread_mutex_lock(&f->run->job->shared->lock);
     f->run->part->resumed = 0;
+    f->run->job->next_event = 0;
     pthread_mutex_unlock(&f->run->job->shared->lock);
     mmgr__run_progress(f->run, 0, f->run->part->spec.size);
     return rc == MMGR_OK ? rc : trouble(f, TROUBLE_FINAL, rc);
@@ -337,7 +345,7 @@ static enum mmgr_result request(struct fetch *f, int *done)
         f->wait_ns = answer.wait_ns;
         return trouble(f, TROUBLE_AGAIN, answer.code);
     case MMGR__ANSWER_BAD:
-        return trouble(f, TROUBLE_BAD, answer.code);
+        return trouble(f, TROUBLE_BROKEN, answer.code);
     default:
         return trouble(f, TROUBLE_FINAL, answer.code);
     }
@@ -450,7 +458,10 @@ static int try_again(struct fetch *f)
     struct mmgr_error kept;
     if (f->trouble == TROUBLE_FINAL || f->trouble == TROUBLE_NONE)
         return 0;
-    if (f->trouble == TROUBLE_BAD) {
+    if (f->trouble == TROUBLE_BROKEN) {
+        if (++part->strikes > 1)
+            return 0;
+    } else if (f->trouble == TROUBLE_BAD) {
         mmgr__error_save(&kept);
         if (++part->strikes > 1 || drop_bytes(f, kept.message) != MMGR_OK) {
             part->spoiled = kept.code != MMGR_ERR_SOURCE_CHANGED;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/checked.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/path.h"
@@ -214,7 +215,43 @@ static enum mmgr_result look_for_target(struct mmgr__run *run, const char *bare,
                       known ? " with other content" : "");
 }
 
-static enum mmgr_result read_finished(struct mmgr__run *run)
+/* Bytes of a part that are on the disk already, whole or partial. */
+static uint64_t bytes_there(int dest, const struct mmgr__part_spec *spec)
+{
+    const char *name = mmgr__path_basename(spec->path);
+    char *partial =
+        mmgr__printf("%.*s.%s%s", (int)(name - spec->path), spec->path, name, MMGR__PART_SUFFIX);
+    struct stat st;
+    uint64_t bytes = 0;
+    if (mmgr__io_stat(dest, spec->path, &st, 0) == 0)
+        bytes = (uint64_t)st.st_size;
+    else if (partial != NULL && mmgr__io_stat(dest, partial, &st, 0) == 0)
+        bytes = (uint64_t)st.st_blocks * 512; /* with the room that is reserved */
+    mmgr__free(partial);
+    return bytes < spec->size ? bytes : spec->size;
+}
+
+/* Whether all parts of known size will find room; known before the first byte of any. */
+static enum mmgr_result check_room(const mmgr_download *job, int dest)
+{
+    uint64_t need = 0, have = 0;
+    for (size_t i = 0; i < job->part_count; i++) {
+        const struct mmgr__part_spec *spec = &job->parts[i].spec;
+        if (spec->size != MMGR__UNKNOWN_SIZE &&
+            !mmgr__add_u64(need, spec->size - bytes_there(dest, spec), &need))
+            need = UINT64_MAX;
+    }
+    /* A move needs no room on one file system; on another, each file reserves its own. */
+    if ((job->flags & MMGR_DOWNLOAD_MOVE) != 0 ||
+        mmgr__io_free_space(job->destination, &have) != 0 || have >= need)
+        return MMGR_OK;
+    return mmgr__fail(MMGR_ERR_NO_SPACE, "%s needs %llu more bytes, but %llu are free",
+                      job->destination, (unsigned long long)need, (unsigned long long)have);
+}
+
+/* Once for a job of several files: what an earlier run finished, and whether there is room for the
+ * rest. */
+static enum mmgr_result begin_job(struct mmgr__run *run)
 {
     mmgr_download *job = run->job;
     enum mmgr_result rc = MMGR_OK;
@@ -224,9 +261,12 @@ static enum mmgr_result read_finished(struct mmgr__run *run)
         if (fd < 0)
             rc = mmgr__fail_errno(-fd, "open the folder", job->destination);
         else
+            rc = check_room(job, fd);
+        if (rc == MMGR_OK) {
             mmgr__finished_read(fd, &job->finished);
+            job->finished_loaded = 1;
+        }
         mmgr__io_close(fd);
-        job->finished_loaded = fd >= 0;
     }
     pthread_mutex_unlock(&job->finished_lock);
     return rc;
@@ -287,7 +327,7 @@ static enum mmgr_result open_part(struct mmgr__run *run, int *done)
         return MMGR_OK;
     enum mmgr_result rc = open_folder(run->job, part);
     if (rc == MMGR_OK)
-        rc = read_finished(run);
+        rc = begin_job(run);
     if (rc != MMGR_OK)
         return rc;
     char *bare = bare_source(&part->spec);

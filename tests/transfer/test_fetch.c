@@ -488,8 +488,9 @@ static void resumes_never_splice(void **state)
     }
 }
 
-/* The control of the test above: a server that swaps the file and lies about it, same tag, same size. Nothing
- * can tell without a hash, so the mixture must show here; with a hash the queue must notice and fetch anew. */
+/* The control of the test above: a server that swaps the file and lies about it, same tag, same
+ * size. Nothing can tell without a hash, so the mixture must show here; with a hash the queue must
+ * notice and fetch anew. */
 static void lying_script(struct fake *fake, const struct fake_request *request,
                          struct fake_reply *reply)
 {
@@ -706,8 +707,8 @@ static void preserved_bytes(void **state)
     bench_close(&bench);
 }
 
-/* Every step that changes the disk fails once with EIO, every allocation fails once: the job ends with the
- * file whole or with an error and without the file, and the queue goes on working. */
+/* Every step that changes the disk fails once with EIO, every allocation fails once: the job ends
+ * with the file whole or with an error and without the file, and the queue goes on working. */
 static int fail_step, step_count;
 
 static int fail_one(enum mmgr__io_op op, const char *name, void *user)
@@ -718,9 +719,7 @@ static int fail_one(enum mmgr__io_op op, const char *name, void *user)
 
 static int survives(struct bench *bench, enum mmgr_result may_fail_with)
 {
-    struct mmgr_download_options o = {sizeof o,
-                                      .source = URL,
-                                      .sha256 = bench->sha256,
+    struct mmgr_download_options o = {sizeof o, .source = URL, .sha256 = bench->sha256,
                                       .destination = bench_path(bench, "model.safetensors")};
     mmgr_download *job = NULL;
     enum mmgr_result rc = mmgr_queue_submit(bench->queue, &o, &job);
@@ -779,6 +778,36 @@ static void failing_memory(void **state)
     assert_true(failures >= 20);
 }
 
+/* A server that is broken for a while does not cost the bytes that are there. */
+static void garbage_once(struct fake *fake, const struct fake_request *request,
+                         struct fake_reply *reply)
+{
+    fake_serve(fake, request, reply);
+    if (request->number == 1) {
+        reply->cut = 20000;
+        reply->end = MMGR_ERR_NETWORK;
+    } else if (request->number == 2) {
+        reply->status = 0;
+        reply->end = MMGR_ERR_PROTOCOL;
+    }
+}
+
+static void garbage_keeps_bytes(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench);
+    bench.fake.script = garbage_once;
+    mmgr_download *job = bench_submit(&bench, NULL);
+    assert_int_equal(bench_end(&bench, job), MMGR_DOWNLOAD_COMPLETED);
+    assert_int_equal(bench.fake.requests, 3);
+    assert_string_equal(bench.fake.log[2].range, "bytes=20000-");
+    assert_true(
+        bench_equals(bench_path(&bench, "model.safetensors"), bench.content, CONTENT_BYTES));
+    mmgr_download_unref(job);
+    bench_close(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -791,6 +820,7 @@ int main(void)
         cmocka_unit_test(disk_full),
         cmocka_unit_test(no_room),
         cmocka_unit_test(preserved_bytes),
+        cmocka_unit_test(garbage_keeps_bytes),
         cmocka_unit_test(failing_disk),
         cmocka_unit_test(failing_memory),
     };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -216,6 +217,29 @@ static void changed_after_note(void **state)
     bench_close(&bench);
 }
 
+/* The parts together are more than the disk holds, though none is alone: refused before the first
+ * request. */
+static void no_room_for_all(void **state)
+{
+    (void)state;
+    struct bench bench;
+    mmgr_parts *parts = NULL;
+    struct statvfs fs;
+    bench_open(&bench);
+    assert_int_equal(statvfs(bench.folder, &fs), 0);
+    uint64_t most = (uint64_t)fs.f_bavail * fs.f_frsize / 4 * 3;
+    assert_int_equal(mmgr_parts_new(&parts), MMGR_OK);
+    assert_int_equal(mmgr_parts_add(parts, URL, "a", most, NULL, NULL), MMGR_OK);
+    assert_int_equal(mmgr_parts_add(parts, URL, "b", most, NULL, NULL), MMGR_OK);
+    struct mmgr_download_options o = {.parts = parts, .destination = bench_path(&bench, "model")};
+    mmgr_download *job = bench_submit(&bench, &o);
+    bench_expect_error(&bench, job, MMGR_ERR_NO_SPACE, "more bytes");
+    assert_int_equal(bench.fake.requests, 0);
+    mmgr_download_unref(job);
+    mmgr_parts_free(parts);
+    bench_close(&bench);
+}
+
 /* A part never goes through a symbolic link that leads out of the destination. */
 static void links_in_destination(void **state)
 {
@@ -359,11 +383,11 @@ static void local_links(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_files),           cmocka_unit_test(bad_parts),
-        cmocka_unit_test(failing_part),         cmocka_unit_test(changed_after_note),
-        cmocka_unit_test(links_in_destination), cmocka_unit_test(pause_many),
-        cmocka_unit_test(local_sources),        cmocka_unit_test(local_hash_mismatch),
-        cmocka_unit_test(local_links),
+        cmocka_unit_test(many_files),          cmocka_unit_test(bad_parts),
+        cmocka_unit_test(failing_part),        cmocka_unit_test(changed_after_note),
+        cmocka_unit_test(no_room_for_all),     cmocka_unit_test(links_in_destination),
+        cmocka_unit_test(pause_many),          cmocka_unit_test(local_sources),
+        cmocka_unit_test(local_hash_mismatch), cmocka_unit_test(local_links),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
