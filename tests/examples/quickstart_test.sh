@@ -16,8 +16,14 @@ fail() {
     failed=1
 }
 
+# Files that git does not know, also those that it ignores, but for builds; nothing without git.
+new_files() {
+    git status --porcelain --ignored --untracked-files=all 2>/dev/null |
+        grep '^[?!][?!]' | grep -v '^!! build'
+}
+
 cd "$MMGR_SOURCE_ROOT" || exit 1
-git status --porcelain --untracked-files=all >"$folder/before" 2>/dev/null
+new_files >"$folder/before"
 if ! "$script" >"$folder/out" 2>&1 </dev/null; then
     fail "the quickstart failed"
 fi
@@ -31,8 +37,8 @@ if /usr/bin/python3 -c 'import socket, sys, urllib.parse as u
 a = u.urlsplit(sys.argv[1]); socket.create_connection((a.hostname, a.port), 5)' "$endpoint" 2>/dev/null; then
     fail "the hub still runs at $endpoint"
 fi
-git status --porcelain --untracked-files=all >"$folder/after" 2>/dev/null
-cmp "$folder/before" "$folder/after" || fail "the checkout was changed"
+new_files >"$folder/after"
+cmp "$folder/before" "$folder/after" || fail "files were left in the checkout"
 [ -z "$(find "$HOME" "$TMPDIR" -type f)" ] || fail "files were left: $(find "$HOME" "$TMPDIR" -type f)"
 
 # A repository that the hub does not have, at a place where nobody listens: the script must say so.
