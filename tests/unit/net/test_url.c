@@ -84,8 +84,8 @@ static void refused(void **state)
         "https://[zz]/",
         "https://exa mple/",
         "https://ex%0aample/",
-        "https://b\xc3\xbc"
-        "cher.example/",
+        ("https://b\xc3\xbc"
+         "cher.example/"),
         "https://h/\xff",
         "https://.h/",
         "https://a*b/",

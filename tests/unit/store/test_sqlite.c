@@ -195,8 +195,8 @@ static void broken_rows_hide_nothing(void **state)
         "UPDATE models SET record = json_remove(record, '$.name') WHERE key = 'bad'",
         "UPDATE models SET record = json_set(record, '$.key', 'another') WHERE key = 'bad'",
         "UPDATE models SET record = json_set(record, '$.path', '../../etc') WHERE key = 'bad'",
-        "UPDATE models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key "
-        "= 'bad'",
+        ("UPDATE models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key "
+         "= 'bad'"),
     };
     const char *path = in_folder("store.db");
     struct mmgr_search_options options = {.struct_size = sizeof options, .sort = "description"};
