@@ -134,8 +134,8 @@ MMGR_API uint64_t mmgr_plan_total_bytes(const mmgr_plan *plan);
  * @param options    Options; source is required.
  * @param[out] job   Given; release with mmgr_install_unref(); may be NULL.
  * @return MMGR_OK; MMGR_ERR_UNSUPPORTED_SOURCE; MMGR_ERR_PATH_NOT_FOUND; MMGR_ERR_INVALID_CONFIG
- *   (overrides); MMGR_ERR_OFFLINE; MMGR_ERR_ARGUMENT; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER;
- *   MMGR_ERR_NO_MEMORY. Everything else is the job's error.
+ *   (overrides); MMGR_ERR_OFFLINE; MMGR_ERR_STATE (read-only, or closing); MMGR_ERR_ARGUMENT;
+ *   MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY. Everything else is the job's error.
  *
  * Thread-safety: safe, also from a handler.
  * Since: 0.1

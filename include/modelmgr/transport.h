@@ -62,7 +62,8 @@ typedef struct mmgr_transport_ops {
     /** Start a transfer and return at once. If it fails, no function of the sink is called. */
     enum mmgr_result (*start)(void *self, const mmgr_request *request, const mmgr_sink *sink,
                               void **transfer);
-    /** Cancel a transfer; its sink's end follows. Any thread, also from the sink. */
+    /** Cancel a transfer; its sink's end follows, unless it came already: the call may cross it. Any thread,
+     *  also from the sink, until release. */
     void (*cancel)(void *self, void *transfer);
     /** Stop (1) or resume (0) taking body bytes, so that memory stays bounded. Any thread. */
     void (*pause)(void *self, void *transfer, int paused);

@@ -284,7 +284,7 @@ enum mmgr_result mmgr_record_builder_build(mmgr_record_builder *builder, mmgr_re
 
 enum mmgr_result mmgr_record_from_json(const char *json, mmgr_record **record)
 {
-    mmgr_record_builder *builder;
+    mmgr_record_builder *builder = NULL;
     enum mmgr_result result;
 
     if (json == NULL || record == NULL)

@@ -307,12 +307,14 @@ static enum mmgr_result add_general(struct choice *choice, mmgr_probe_result *re
     const struct mmgr__subject *subject = &choice->subject;
     const char *type = result->text[MMGR_FIELD_TYPE], *base = result->text[MMGR_FIELD_BASE];
     char size[24];
+    const char *given = choice->overrides.text[MMGR_FIELD_NAME];
+    const char *name = given != NULL ? given : subject->name;
     char *description =
-        mmgr__printf("%s model \"%s\"%s%s", type, subject->name,
+        mmgr__printf("%s model \"%s\"%s%s", type, name,
                      strcmp(base, "any") == 0 ? "" : " for ", strcmp(base, "any") == 0 ? "" : base);
 
     snprintf(size, sizeof(size), "%" PRIu64, subject->file_size);
-    int set = description != NULL && mmgr__result_set(result, MMGR_FIELD_NAME, subject->name) &&
+    int set = description != NULL && mmgr__result_set(result, MMGR_FIELD_NAME, name) &&
               mmgr__result_set(result, MMGR_FIELD_DESCRIPTION, description) &&
               mmgr__result_set(result, MMGR_FIELD_FILE_SIZE, size) &&
               (subject->folder == NULL ||

@@ -503,7 +503,7 @@ enum mmgr__run_end mmgr__fetch_part(struct mmgr__run *run)
     } else if (rc != MMGR_OK) {
         end = MMGR__RUN_FAILED;
         if (run->part->partial != NULL) {
-            mmgr__error_prefix("%s: ", run->part->partial->source);
+            mmgr__error_prefix("%s", run->part->partial->source);
             mmgr__error_set_subject(run->part->partial->source);
         }
     }

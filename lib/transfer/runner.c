@@ -81,8 +81,9 @@ static void log_end(const mmgr_queue *queue, const mmgr_download *job, enum mmgr
     const char *name = job->label != NULL ? job->label : job->source;
     if ((queue->flags & MMGR_QUEUE_QUIET) != 0)
         return;
+    /* The job's owner hears of the error from the job: the log need not say it louder. */
     if (state == MMGR__JOB_ERROR)
-        mmgr__log(MMGR_LOG_WARNING, "transfer", "download %llu of %s failed: %s",
+        mmgr__log(MMGR_LOG_INFO, "transfer", "download %llu of %s failed: %s",
                   (unsigned long long)job->id, name, job->error.message);
     else
         mmgr__log(MMGR_LOG_INFO, "transfer", "download %llu of %s: %s", (unsigned long long)job->id,
