@@ -101,7 +101,7 @@ static enum mmgr_result copy_file(struct mmgr__run *run, int fd, const struct st
     rc = mmgr__run_finish(run);
     if (rc == MMGR_ERR_HASH_MISMATCH) {
         run->part->spoiled = 1;
-        mmgr__error_prefix("%s: ", run->part->spec.source);
+        mmgr__error_prefix("%s", run->part->spec.source);
     }
     return rc;
 }
