@@ -66,9 +66,9 @@ void mmgr_checkpoint_unref(mmgr_checkpoint *checkpoint)
 static const struct mmgr__tensor *tensor_at(const mmgr_checkpoint *checkpoint, uint64_t index,
                                             uint32_t *file)
 {
-    uint32_t low = 0, high = checkpoint->file_count;
+    uint32_t low = 0, high = mmgr_checkpoint_file_count(checkpoint);
 
-    if (index >= checkpoint->tensor_count)
+    if (index >= mmgr_checkpoint_tensor_count(checkpoint))
         return NULL;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
@@ -355,32 +355,36 @@ enum mmgr_result mmgr_checkpoint_open(const char *path,
 
 const char *mmgr_checkpoint_format(const mmgr_checkpoint *checkpoint)
 {
+    if (checkpoint == NULL)
+        return NULL;
     return checkpoint->folder != NULL ? "folder" : "safetensors";
 }
 
 uint64_t mmgr_checkpoint_bytes_read(const mmgr_checkpoint *checkpoint)
 {
-    return checkpoint->bytes_read;
+    return checkpoint != NULL ? checkpoint->bytes_read : 0;
 }
 
 uint32_t mmgr_checkpoint_file_count(const mmgr_checkpoint *checkpoint)
 {
-    return checkpoint->file_count;
+    return checkpoint != NULL ? checkpoint->file_count : 0;
 }
 
 const char *mmgr_checkpoint_file_path(const mmgr_checkpoint *checkpoint, uint32_t file)
 {
-    return file < checkpoint->file_count ? checkpoint->files[file].path : NULL;
+    return file < mmgr_checkpoint_file_count(checkpoint) ? checkpoint->files[file].path : NULL;
 }
 
 uint64_t mmgr_checkpoint_metadata_count(const mmgr_checkpoint *checkpoint)
 {
-    return checkpoint->metadata_count;
+    return checkpoint != NULL ? checkpoint->metadata_count : 0;
 }
 
 enum mmgr_result mmgr_checkpoint_metadata_at(const mmgr_checkpoint *checkpoint, uint64_t index,
                                              const char **key, const char **value)
 {
+    if (checkpoint == NULL)
+        return mmgr__bad_argument("checkpoint");
     if (index >= checkpoint->metadata_count)
         return mmgr__bad_argument("index");
     if (key == NULL || value == NULL)
@@ -392,7 +396,7 @@ enum mmgr_result mmgr_checkpoint_metadata_at(const mmgr_checkpoint *checkpoint, 
 
 uint64_t mmgr_checkpoint_tensor_count(const mmgr_checkpoint *checkpoint)
 {
-    return checkpoint->tensor_count;
+    return checkpoint != NULL ? checkpoint->tensor_count : 0;
 }
 
 enum mmgr_result mmgr_checkpoint_find(const mmgr_checkpoint *checkpoint, const char *name,
@@ -400,6 +404,8 @@ enum mmgr_result mmgr_checkpoint_find(const mmgr_checkpoint *checkpoint, const c
 {
     uint32_t found;
 
+    if (checkpoint == NULL)
+        return mmgr__bad_argument("checkpoint");
     if (name == NULL || index == NULL)
         return mmgr__bad_argument(name == NULL ? "name" : "index");
     if (!mmgr__names_find(&checkpoint->names, name, &found)) {

@@ -50,7 +50,8 @@ enum mmgr_result mmgr__install_new(mmgr_installer *installer,
 
 mmgr_install *mmgr_install_ref(mmgr_install *job)
 {
-    mmgr__refs_take(&job->refs);
+    if (job)
+        mmgr__refs_take(&job->refs);
     return job;
 }
 
@@ -167,7 +168,7 @@ uint64_t mmgr_install_id(const mmgr_install *job)
 enum mmgr_install_status mmgr_install_status(const mmgr_install *job)
 {
     if (!job)
-        return MMGR_INSTALL_ERROR;
+        return MMGR_INSTALL_WAITING;
     pthread_mutex_lock(&job->installer->mutex);
     enum mmgr_install_status status = job->status;
     pthread_mutex_unlock(&job->installer->mutex);

@@ -54,27 +54,27 @@ int mmgr__result_set(mmgr_probe_result *result, enum mmgr_field field, const cha
 
 const char *mmgr_probe_result_text(const mmgr_probe_result *result, enum mmgr_field field)
 {
-    return field > 0 && field < MMGR__FIELD_MAX ? result->text[field] : NULL;
+    return result != NULL && field > 0 && field < MMGR__FIELD_MAX ? result->text[field] : NULL;
 }
 
 const char *mmgr_probe_result_rule(const mmgr_probe_result *result)
 {
-    return result->rule;
+    return result != NULL ? result->rule : NULL;
 }
 
 uint32_t mmgr_probe_result_evidence_count(const mmgr_probe_result *result)
 {
-    return (uint32_t)result->evidence.count;
+    return result != NULL ? (uint32_t)result->evidence.count : 0;
 }
 
 const char *mmgr_probe_result_evidence(const mmgr_probe_result *result, uint32_t index)
 {
-    return index < result->evidence.count ? result->evidence.items[index] : NULL;
+    return index < mmgr_probe_result_evidence_count(result) ? result->evidence.items[index] : NULL;
 }
 
 uint64_t mmgr_probe_result_bytes_read(const mmgr_probe_result *result)
 {
-    return result->bytes_read;
+    return result != NULL ? result->bytes_read : 0;
 }
 
 static int is_raw(enum mmgr__field_kind kind)

@@ -36,7 +36,8 @@ void mmgr__shared_unref(struct mmgr__shared *shared)
 
 mmgr_download *mmgr_download_ref(mmgr_download *job)
 {
-    mmgr__refs_take(&job->refs);
+    if (job != NULL)
+        mmgr__refs_take(&job->refs);
     return job;
 }
 
