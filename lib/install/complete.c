@@ -100,10 +100,12 @@ static enum mmgr_result hash_unhashed(mmgr_install *job, const char *path)
 static enum mmgr_result identify_staged(mmgr_install *job, mmgr_record **record)
 {
     char *path = NULL;
-    enum mmgr_result result = MMGR_OK;
-    if (job->plan->single)
+    int error = mmgr__remove_hidden(job->staging.files);
+    enum mmgr_result result =
+        error < 0 ? mmgr__fail_errno(-error, "tidy up", job->staging.files) : MMGR_OK;
+    if (result == MMGR_OK && job->plan->single)
         result = adopt_file_name(job, &path);
-    else if (!(path = mmgr__strdup(job->staging.files)))
+    else if (result == MMGR_OK && !(path = mmgr__strdup(job->staging.files)))
         result = mmgr__oom();
     if (result == MMGR_OK)
         result = hash_unhashed(job, path);

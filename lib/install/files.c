@@ -172,3 +172,48 @@ int mmgr__remove_tree(const char *path)
     mmgr__io_close(parent);
     return error == -ENOENT ? 0 : error;
 }
+
+static int remove_hidden_in(int dirfd, int depth);
+
+static int remove_hidden_entry(int dirfd, const char *name, int depth)
+{
+    struct stat st;
+    int error = mmgr__io_stat(dirfd, name, &st, 0);
+    if (*name == '.')
+        return error == 0 ? remove_below(dirfd, name, depth) : error;
+    if (error < 0 || !S_ISDIR(st.st_mode))
+        return error;
+    int fd = depth < 64 ? mmgr__io_open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, 0) : -ELOOP;
+    if (fd < 0)
+        return fd;
+    error = remove_hidden_in(fd, depth);
+    mmgr__io_close(fd);
+    return error;
+}
+
+static int remove_hidden_in(int dirfd, int depth)
+{
+    int copy = mmgr__io_open_dir(dirfd, ".");
+    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    if (!dir) {
+        int error = copy < 0 ? copy : -errno;
+        mmgr__io_close(copy);
+        return error;
+    }
+    int error = 0;
+    for (struct dirent *entry; !error && (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            error = remove_hidden_entry(dirfd, entry->d_name, depth + 1);
+    closedir(dir);
+    return error == -ENOENT ? 0 : error;
+}
+
+int mmgr__remove_hidden(const char *path)
+{
+    int fd = mmgr__io_open_dir(AT_FDCWD, path);
+    if (fd < 0)
+        return fd;
+    int error = remove_hidden_in(fd, 0);
+    mmgr__io_close(fd);
+    return error;
+}

@@ -84,6 +84,9 @@ json_t *mmgr__journal_of_plan(const mmgr_plan *plan, const char *state);
 enum mmgr_result mmgr__plan_of_journal(const json_t *journal, mmgr_plan **plan);
 /* Remove what is below a folder that is ours, then the folder. Does not follow links. */
 int mmgr__remove_tree(const char *path);
+/* Remove the hidden entries in a folder of ours: what a download that met an error left of its
+ * own. */
+int mmgr__remove_hidden(const char *path);
 
 struct mmgr_install {
     mmgr__refs refs;

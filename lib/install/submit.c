@@ -19,7 +19,8 @@ void mmgr__install_append(mmgr_installer *installer, mmgr_install *job)
     installer->jobs_tail = &job->next;
 }
 
-/* An address of the configured hub is a repository, which a parser without the config cannot know. */
+/* An address of the configured hub is a repository, which a parser without the config cannot know.
+ * */
 static void pages_to_repository(const mmgr_installer *installer, mmgr_source **source)
 {
     mmgr_source *repository;

@@ -30,7 +30,8 @@ def put(folder, files):
         if isinstance(content, Path):
             shutil.copy(content, path)
         else:
-            path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            path.write_bytes(data)
 
 
 @pytest.fixture(scope="session")

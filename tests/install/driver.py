@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Drives tests/install/host.c, and checks a root folder by means of its own: sqlite3 and the file tree."""
+"""Drives tests/install/host.c, and checks a root folder by sqlite3 and the file tree alone."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,8 @@ class Died(Exception):
 class Host:
     """One process of the host. Commands are methods: host.submit(source=...)."""
 
-    def __init__(self, root=None, endpoint="http://127.0.0.1:9", env=None, opened=True, wrap=(), **options):
+    def __init__(self, root, endpoint="http://127.0.0.1:9", env=None, opened=True, wrap=(),
+                 **options):
         self.events, self.lines, self._answers = [], [], queue.Queue()
         home = str(root) + "-home"
         os.makedirs(home, exist_ok=True)
@@ -94,10 +95,11 @@ class Host:
         return self.job(job=answer["job"])
 
     def settle(self, job):
-        """Wait for the end of a job and for its last event, which the host prints on a thread of its own."""
+        """Wait for the end of a job and for its last event, which another thread prints."""
         assert self.wait(job=job)["code"] == "ok"
         for _ in range(1000):
-            if any(e["job"] == job and e["event"].split(".")[1] in TERMINAL for e in list(self.events)):
+            if any(e["job"] == job and e["event"].split(".")[1] in TERMINAL
+                   for e in list(self.events)):
                 return
             time.sleep(0.01)
         raise AssertionError("no last event")
@@ -188,7 +190,7 @@ def journals(root):
 
 
 def violations(root, wanted=None):
-    """What is wrong with a root at rest. `wanted`: sets of file hashes that an installed model may have."""
+    """What is wrong with a root at rest. `wanted`: sets of file hashes that a model may have."""
     root, wrong = Path(root), []
     owned = set()
     for row in rows(root):
@@ -228,4 +230,5 @@ def violations(root, wanted=None):
 def left_in_staging(root):
     """What a root at rest without unfinished jobs should not have."""
     staging = Path(root, "models", ".staging")
-    return sorted(p.name for p in staging.iterdir() if p.name != "place.lock") if staging.is_dir() else []
+    found = staging.iterdir() if staging.is_dir() else ()
+    return sorted(p.name for p in found if p.name != "place.lock")

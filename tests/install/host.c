@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A host driven by lines of JSON on standard input, for the tests of the installer: one command a
- * line, one answer a line, and each event of the bus as a line of its own. It can kill itself, or fail
- * a step of the disk, at a numbered point. */
+ * line, one answer a line, and each event of the bus as a line of its own. It can kill itself, or
+ * fail a step of the disk, at a numbered point. */
 #include <errno.h>
 #include <jansson.h>
 #include <modelmgr/manager.h>

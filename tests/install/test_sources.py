@@ -16,6 +16,9 @@ FP16 = ["text_encoder/model.fp16.safetensors", "unet/diffusion_pytorch_model.fp1
 FULL = [name.replace(".fp16", "") for name in FP16]
 
 
+KNOWN = {"type": "lora", "base": "sd-1", "format": "lycoris"}
+
+
 def weights(job):
     return sorted(f["path"] for f in job["record"]["_files"] if f["path"].endswith(".safetensors"))
 
@@ -69,12 +72,11 @@ def test_one_file_of_a_repository(host, models, source):
 
 
 def test_pasted_addresses(host, hub, models):
-    for address, expected in [(f"{hub.endpoint}/acme/emb", "completed"),
-                              (f"{hub.endpoint}/acme/pipe/tree/main/vae", "completed"),
-                              (f"{hub.endpoint}/acme/more/blob/main/a/one.safetensors", "completed"),
-                              (f"{hub.endpoint}/acme/more/resolve/main/a/two.safetensors", "completed")]:
+    for page in ("acme/emb", "acme/pipe/tree/main/vae", "acme/more/blob/main/a/one.safetensors",
+                 "acme/more/resolve/main/a/two.safetensors"):
+        address = f"{hub.endpoint}/{page}"
         job = host.install(address)
-        assert job["status"] == expected, (address, job)
+        assert job["status"] == "completed", (address, job)
         assert job["record"]["source_type"] == "hf_repo_id", address
 
 
@@ -100,7 +102,8 @@ def test_a_url_with_a_name_from_the_server(host, hub, models):
 
 def test_local_file_and_folder_are_copied(host, models, root):
     before = tree(models / "sd1")
-    one, two = host.install(models / "emb.safetensors"), host.install(models / "sd1", name="My: pipe")
+    one = host.install(models / "emb.safetensors")
+    two = host.install(models / "sd1", name="My: pipe")
     assert one["status"] == two["status"] == "completed", (one, two)
     assert one["record"]["path"] == "sd-1/embedding/emb/emb.safetensors"
     assert one["record"]["source_type"] == "path"
@@ -150,12 +153,14 @@ def test_what_the_hub_refuses(host, root, source, code):
     job = host.install(source)
     assert job["status"] == "error", job
     assert job["error"]["code"] == code, job
-    assert source.split("@")[0].split(":")[0] in job["error"]["message"] or "none" in job["error"]["message"]
+    message = job["error"]["message"]
+    assert source.split("@")[0].split(":")[0] in message or "none" in message
     assert host.names()[-1] == "install.error" and left_in_staging(root) == [] and rows(root) == []
 
 
 @pytest.mark.parametrize("source,code", [
-    ("./missing", "path_not_found"), ("/missing/x", "path_not_found"), ("a/b/c", "unsupported_source"),
+    ("./missing", "path_not_found"), ("/missing/x", "path_not_found"),
+    ("a/b/c", "unsupported_source"),
     ("ftp://x/y", "unsupported_source"), ("", "unsupported_source")])
 def test_what_is_refused_at_once(host, source, code):
     assert host.submit(source=source)["code"] == code
@@ -271,7 +276,7 @@ def test_an_unknown_model_keeps_its_bytes_for_overrides(host, hub, root):
     assert job["error"]["code"] == "unidentified", job
     assert len(left_in_staging(root)) == 1 and rows(root) == []
     before = len(fetched(hub))
-    job = host.install("acme/strange", overrides={"type": "lora", "base": "sd-1", "format": "lycoris"})
+    job = host.install("acme/strange", overrides=KNOWN)
     assert job["status"] == "completed", job
     assert job["record"]["type"] == "lora" and left_in_staging(root) == []
     assert len(fetched(hub)) == before
@@ -285,7 +290,7 @@ def test_an_unknown_file_of_a_url_is_not_fetched_again_after_a_restart(root, hub
     with Host(root, hub.endpoint) as host:
         [waiting] = host.jobs()["jobs"]
         assert waiting["status"] == "paused"
-        job = host.install(source, overrides={"type": "lora", "base": "sd-1", "format": "lycoris"})
+        job = host.install(source, overrides=KNOWN)
         assert job["status"] == "completed" and job["id"] == waiting["id"], job
         assert job["key"] == waiting["key"]
     assert len(fetched(hub)) == before

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A host is killed, or fails, at each numbered step of the disk, and is started again.
 
-The steps are those that pass the library's door to the disk, and the store's points before and after its
-commits. What must hold is checked with sqlite3 and the file tree alone (driver.violations). Every point is
-visited with MMGR_KILL=full; otherwise a sample that is spread evenly."""
+The steps are those that pass the library's door to the disk, and the store's points before and
+after its commits. What must hold is checked with sqlite3 and the file tree alone
+(driver.violations). Every point is visited with MMGR_KILL=full; otherwise an even sample."""
 
 import errno
 import os
@@ -94,7 +94,8 @@ class Scenario:
         found = violations(root, self.wanted)
         if len(rows(root)) != (0 if self.name == "remove" else 1):
             found.append(f"{len(rows(root))} records")
-        if self.name == "remove" and [n for n in tree(root / "models") if not n.startswith(".staging/")]:
+        left = [name for name in tree(root / "models") if not name.startswith(".staging/")]
+        if self.name == "remove" and left:
             found.append("files are left")
         found += [f"{name} is left in staging" for name in left_in_staging(root)]
         return found
@@ -178,7 +179,8 @@ def test_kill_again_during_recovery(scenario, tmp_path):
             except Died:
                 killed += 1
             host.finish()
-            found += [f"steps {late[point - 1]}, {second}: {v}" for v in after_a_kill(scenario, root)]
+            found += [f"steps {late[point - 1]}, {second}: {v}"
+                      for v in after_a_kill(scenario, root)]
     print(f"{scenario.name}: killed twice at {killed}")
     assert found == [] and killed > 0
 
