@@ -33,7 +33,7 @@ static void on_event(const mmgr_event *event, enum mmgr_decision *decision, void
 static void *work(void *argument)
 {
     mmgr_installer *installer = mmgr_manager_installer(manager);
-    int self = (int)(intptr_t)argument;
+    int self = (int)(intptr_t)argument - 1;
     for (int round = 0; round < ROUNDS; round++) {
         char path[1100];
         snprintf(path, sizeof path, "%s/m%d.safetensors", folder, self * ROUNDS + round);
@@ -41,7 +41,7 @@ static void *work(void *argument)
         mmgr_install *job = NULL, *same = NULL;
         mmgr_install_list *list = NULL;
         if (mmgr_installer_submit(installer, &options, &job) != MMGR_OK)
-            return "submit";
+            return argument;
         uint64_t id = mmgr_install_id(job);
         mmgr_installer_pause(installer, id);
         if (round % 3 == 0)
@@ -80,7 +80,7 @@ static void test_many_hands(void **state)
                                         NULL, NULL, &subscription),
                      MMGR_OK);
     for (int i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)(intptr_t)i), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)(intptr_t)(i + 1)), 0);
     for (int i = 0; i < THREADS; i++) {
         void *failed;
         pthread_join(threads[i], &failed);
