@@ -97,8 +97,8 @@ static enum mmgr_result read_metadata(struct reader *reader)
         return bad(reader, LENGTH_BYTES + reader->scan.start, "__metadata__ is not an object");
     while (result == MMGR_OK && (kind = mmgr__jscan_next(&reader->scan)) == MMGR__JSCAN_KEY) {
         struct mmgr__pair pair;
-        char *key, *value;
-        size_t length, at = reader->scan.start;
+        char *key = NULL, *value = NULL;
+        size_t length = 0, at = reader->scan.start;
         void *array = out->metadata;
 
         if ((result = decode(reader, &key, &length)) != MMGR_OK)
@@ -156,8 +156,8 @@ static enum mmgr_result add_dim(struct reader *reader, struct mmgr__tensor *tens
 static enum mmgr_result read_dtype(struct reader *reader, struct mmgr__tensor *tensor)
 {
     enum mmgr__jscan_kind kind = mmgr__jscan_next(&reader->scan);
-    size_t length, at = reader->scan.start;
-    char *name;
+    size_t length = 0, at = reader->scan.start;
+    char *name = NULL;
 
     if (kind == MMGR__JSCAN_ERROR)
         return bad_json(reader);
@@ -228,8 +228,8 @@ static enum mmgr_result read_entry(struct reader *reader, struct mmgr__tensor *t
         return bad_tensor(reader, begin_at, "its entry is not an object");
     while ((kind = mmgr__jscan_next(&reader->scan)) == MMGR__JSCAN_KEY) {
         uint64_t numbers[RANK_MAX];
-        size_t length, count = 0, at = reader->scan.start;
-        char *name;
+        size_t length = 0, count = 0, at = reader->scan.start;
+        char *name = NULL;
         enum mmgr_result result = decode(reader, &name, &length);
         int field = result == MMGR_OK ? field_of(name, length) : 0;
 
@@ -385,8 +385,8 @@ static enum mmgr_result scan_entries(struct reader *reader)
     int metadata_seen = 0;
 
     while ((kind = mmgr__jscan_next(&reader->scan)) == MMGR__JSCAN_KEY) {
-        size_t length, at = reader->scan.start;
-        char *name;
+        size_t length = 0, at = reader->scan.start;
+        char *name = NULL;
         enum mmgr_result result = decode(reader, &name, &length);
 
         if (result != MMGR_OK)

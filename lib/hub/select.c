@@ -103,10 +103,13 @@ static void keep_best(struct selection *s, size_t from, size_t to)
     size_t best = from, start, end;
     int whole = 0;
 
-    for (size_t i = from; i < to; i++)
-        if (label_score(s->variant, weights[i].label) >
-            label_score(s->variant, weights[best].label))
+    for (size_t i = from, best_score = 0; i < to; i++) {
+        size_t score = (size_t)label_score(s->variant, weights[i].label);
+        if (score > best_score) {
             best = i;
+            best_score = score;
+        }
+    }
     /* Within a label, files without shards come first, then the sets by size. */
     for (start = best;
          !whole && start < to && strcmp(weights[start].label, weights[best].label) == 0;
