@@ -81,9 +81,22 @@ static enum mmgr_result take_hashes(mmgr_install *job)
     return ok ? MMGR_OK : mmgr__oom();
 }
 
+/* The job and its download hold each other: at the end of the download they let go. */
+static void release_download(mmgr_install *job)
+{
+    pthread_mutex_lock(&job->installer->mutex);
+    mmgr_download *download = job->download;
+    job->download = NULL;
+    pthread_mutex_unlock(&job->installer->mutex);
+    if (download)
+        mmgr_download_clear_handlers(download);
+    mmgr_download_unref(download);
+}
+
 static void downloads_complete(mmgr_install *job)
 {
     enum mmgr_result result = take_hashes(job);
+    release_download(job);
     if (result == MMGR_OK && !job->plan->local)
         mmgr__install_event(job, MMGR_EVENT_INSTALL_DOWNLOADS_COMPLETE, NULL);
     if (result == MMGR_OK)
@@ -96,6 +109,7 @@ static void downloads_complete(mmgr_install *job)
 
 static void download_failed(mmgr_install *job, const mmgr_event *event)
 {
+    release_download(job);
     mmgr__error_restore(mmgr_event_error(event));
     leave_staging(job, event);
     mmgr__install_fail(job);
@@ -142,6 +156,7 @@ static void on_download(const mmgr_event *event, enum mmgr_decision *decision, v
         download_failed(job, event);
         break;
     case MMGR_EVENT_DOWNLOAD_CANCELLED:
+        release_download(job);
         mmgr__install_end_cancelled(job);
         break;
     default:
@@ -364,8 +379,11 @@ void mmgr__install_plan(mmgr_install *job)
 /* For the closing installer: nothing of the download reaches the job any more. */
 void mmgr__install_detach_download(mmgr_install *job)
 {
-    if (!job->download)
-        return;
-    mmgr_queue_pause(job->installer->queue, mmgr_download_id(job->download));
-    mmgr_download_clear_handlers(job->download);
+    pthread_mutex_lock(&job->installer->mutex);
+    mmgr_download *download = job->download ? mmgr_download_ref(job->download) : NULL;
+    pthread_mutex_unlock(&job->installer->mutex);
+    if (download)
+        mmgr_queue_pause(job->installer->queue, mmgr_download_id(download));
+    mmgr_download_unref(download);
+    release_download(job);
 }

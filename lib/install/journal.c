@@ -153,8 +153,9 @@ static int put(json_t *object, const char *name, const char *text)
     X(name)                                                                                   \
     X(overrides)                                                                              \
     X(repo)                                                                                   \
-    X(revision) X(variant) X(subfolder) X(identity) X(staging_id) X(key) X(local) X(response) \
-        X(page_url) X(tags)
+    X(revision)                                                                               \
+    X(variant) X(subfolder) X(identity) X(staging_id) X(key) X(local) X(response) X(page_url) \
+        X(tags)
 
 json_t *mmgr__journal_of_plan(const mmgr_plan *plan, const char *state)
 {

@@ -19,6 +19,8 @@ static int compare(const void *a, const void *b)
 /* Is the path a recorded model, or inside one? */
 static int belongs(const struct mmgr__strings *locations, const char *path)
 {
+    if (locations->count == 0)
+        return 0;
     char *copy = mmgr__strdup(path);
     int found = 0;
     while (copy && !found) {

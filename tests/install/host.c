@@ -269,8 +269,10 @@ static void do_job(const json_t *command)
     enum mmgr_result result =
         mmgr_installer_get(mmgr_manager_installer(host.manager), number(command, "job"), &job);
     json_t *line = answer("job", result);
-    if (job)
-        json_object_update(line, job_json(job));
+    json_t *members = job ? job_json(job) : NULL;
+    if (members)
+        json_object_update(line, members);
+    json_decref(members);
     mmgr_install_unref(job);
     say(line);
 }
