@@ -382,8 +382,10 @@ void mmgr__install_detach_download(mmgr_install *job)
     pthread_mutex_lock(&job->installer->mutex);
     mmgr_download *download = job->download ? mmgr_download_ref(job->download) : NULL;
     pthread_mutex_unlock(&job->installer->mutex);
-    if (download)
-        mmgr_queue_pause(job->installer->queue, mmgr_download_id(download));
+    if (!download)
+        return;
+    mmgr_queue_pause(job->installer->queue, mmgr_download_id(download));
+    mmgr_download_clear_handlers(download); /* waits for one that runs, and reads job->download */
     mmgr_download_unref(download);
     release_download(job);
 }

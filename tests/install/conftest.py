@@ -12,26 +12,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import driver  # noqa: E402
+from driver import READER, put  # noqa: E402
 from loopback_hub import LoopbackHub  # noqa: E402
 
-READER = "hf_canary0123456789reader"
 MAKER = driver.HERE.parent / "models" / "make_model.py"
 
 
 def make(*arguments):
     subprocess.run([sys.executable, str(MAKER), *map(str, arguments)], check=True,
                    stdout=subprocess.DEVNULL)
-
-
-def put(folder, files):
-    for name, content in files.items():
-        path = Path(folder, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, Path):
-            shutil.copy(content, path)
-        else:
-            data = content if isinstance(content, bytes) else json.dumps(content).encode()
-            path.write_bytes(data)
 
 
 @pytest.fixture(scope="session")

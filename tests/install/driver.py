@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent / "models"))
 INPLACE, MOVE, ALLOW_UNKNOWN = 1, 2, 4
 REMOVE_INSIDE, REMOVE_KEEP, REMOVE_FORCE = 0, 1, 2
 TERMINAL = ("completed", "error", "cancelled")
-WEIGHTS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
+READER = "hf_canary0123456789reader"   # the token of the private and the gated repository
 
 
 class Died(Exception):
@@ -131,6 +131,17 @@ class Host:
         status = self.finish()
         if unused[0] is None:
             assert status == 0, f"the host ended with {status}"
+
+
+def put(folder, files):
+    for name, content in files.items():
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            shutil.copy(content, path)
+        else:
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            path.write_bytes(data)
 
 
 def sha256(path):

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import put
 from driver import Host, REMOVE_FORCE, REMOVE_INSIDE, REMOVE_KEEP, TERMINAL, left_in_staging, \
-    rows, sha256, tree, violations, visible
+    put, rows, sha256, tree, violations, visible
 
 SLOW = {"kind": "slow", "host": "cdn", "rate": 3_000_000}
 

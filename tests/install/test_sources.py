@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from conftest import READER, put
-from driver import ALLOW_UNKNOWN, Host, INPLACE, MOVE, left_in_staging, rows, sha256, tree, visible
+from driver import ALLOW_UNKNOWN, Host, INPLACE, MOVE, READER, left_in_staging, put, rows, \
+    sha256, tree, visible
 
 FP16 = ["text_encoder/model.fp16.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
         "vae/diffusion_pytorch_model.fp16.safetensors"]
