@@ -267,7 +267,7 @@ MMGR_API mmgr_install *mmgr_install_list_at(const mmgr_install_list *list, uint3
 MMGR_API void mmgr_install_list_free(mmgr_install_list *list);
 
 /**
- * Keep a job.
+ * Keep a job. It may outlive its installer: its getters go on answering.
  * @param job  Job.
  * @return The job, with one more reference.
  *
@@ -429,13 +429,15 @@ enum mmgr_remove_mode {
 
 /**
  * Remove a model's record and, by mode, its files. Only files of the manifest that are still the ones that
- * were recorded are deleted, then folders that are empty; never a tree.
+ * were recorded are deleted, then folders that are empty; never a tree. Called again after an error
+ * on the way, it goes on where it stopped.
  * @param installer     Installer.
  * @param key           Key.
  * @param mode          What to do with the files.
  * @param[out] deleted  Given: JSON array of the absolute paths that were deleted; may be NULL.
- * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_UNSAFE_PATH (the recorded path leads outside);
- *   MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_IO; MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_UNSAFE_PATH (the recorded path leads through a
+ *   link); MMGR_ERR_STATE (read-only); MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_IO;
+ *   MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
  *
  * Thread-safety: safe.
  * Since: 0.1
