@@ -169,7 +169,12 @@ enum mmgr_result mmgr__exchange_start(struct mmgr__exchange *x, const mmgr_reque
     x->live = 1;
     pthread_mutex_unlock(&x->lock);
     void *transfer = NULL;
+    struct mmgr_error none; /* a host cannot set an error: an old one must not pass for its reason */
+    mmgr__error_clear(&none);
+    mmgr__error_restore(&none);
     enum mmgr_result rc = x->ops->start(x->self, request, &sink, &transfer);
+    if (rc != MMGR_OK && mmgr_error_code(mmgr_last_error()) != rc)
+        mmgr__fail(rc, "the transport %s does not start: %s", x->ops->name, mmgr_result_text(rc));
     pthread_mutex_lock(&x->lock);
     if (rc != MMGR_OK) {
         x->live = 0;
@@ -188,7 +193,7 @@ static enum mmgr_result verdict(const struct mmgr__exchange *x)
         return mmgr__oom();
     if (x->overrun)
         return mmgr__fail(MMGR_ERR_PLUGIN, "the transport %s does not heed a pause",
-                          x->ops->name != NULL ? x->ops->name : "of the host");
+                          x->ops->name);
     if (x->result == MMGR_OK)
         return MMGR_OK;
     return mmgr__fail(x->result, "%s",

@@ -46,13 +46,16 @@ static void default_tuning(struct mmgr__transfer_tuning *tuning)
     };
 }
 
-static enum mmgr_result check_transport(const struct mmgr_queue_options *o)
+static enum mmgr_result import_transport(const mmgr_transport_ops *transport,
+                                         mmgr_transport_ops *ops)
 {
-    const mmgr_transport_ops *ops = o->transport;
-    if (ops == NULL)
+    if (transport == NULL)
         return MMGR_OK;
-    if (ops->struct_size < offsetof(mmgr_transport_ops, release) || ops->api_version != 1 ||
-        ops->start == NULL || ops->cancel == NULL || ops->pause == NULL)
+    enum mmgr_result rc = MMGR__IMPORT(*ops, transport, release);
+    if (rc != MMGR_OK)
+        return rc;
+    if (ops->api_version != 1 || ops->name == NULL || ops->start == NULL || ops->cancel == NULL ||
+        ops->pause == NULL)
         return mmgr__bad_argument("transport");
     return MMGR_OK;
 }
@@ -75,10 +78,11 @@ static enum mmgr_result set_up(mmgr_queue *queue, const struct mmgr_queue_option
             return rc;
         queue->owns_bus = 1;
     }
-    queue->ops = o->transport;
     queue->self = o->transport_self;
-    if (queue->ops != NULL)
+    if (o->transport != NULL) {
+        queue->ops = &queue->host_ops;
         return MMGR_OK;
+    }
     queue->ops = mmgr__curl_ops();
     enum mmgr_result rc = mmgr__curl_new(&queue->curl);
     queue->self = queue->curl;
@@ -88,13 +92,14 @@ static enum mmgr_result set_up(mmgr_queue *queue, const struct mmgr_queue_option
 enum mmgr_result mmgr_queue_open(const struct mmgr_queue_options *options, mmgr_queue **queue)
 {
     struct mmgr_queue_options o;
+    mmgr_transport_ops ops;
     if (queue == NULL)
         return mmgr__bad_argument("queue");
     enum mmgr_result rc = MMGR__IMPORT(o, options, max_retries);
     if (rc == MMGR_OK && (o.flags & ~MMGR_QUEUE_QUIET) != 0)
         rc = mmgr__bad_argument("flags");
     if (rc == MMGR_OK)
-        rc = check_transport(&o);
+        rc = import_transport(o.transport, &ops);
     if (rc != MMGR_OK)
         return rc;
     mmgr_queue *made = mmgr__alloc0(1, sizeof *made);
@@ -104,6 +109,8 @@ enum mmgr_result mmgr_queue_open(const struct mmgr_queue_options *options, mmgr_
         mmgr__free(made);
         return mmgr__oom();
     }
+    if (o.transport != NULL)
+        made->host_ops = ops;
     made->flags = o.flags;
     made->max_parallel = o.max_parallel == 0 ? 5 : o.max_parallel;
     if (made->max_parallel > MMGR__MOST_PARALLEL)

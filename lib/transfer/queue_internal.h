@@ -109,6 +109,7 @@ struct mmgr_queue {
     mmgr_bus *bus;
     int owns_bus;
     mmgr_config *config;
+    mmgr_transport_ops host_ops; /* the host's table, copied */
     const mmgr_transport_ops *ops;
     void *self;
     struct mmgr__curl *curl;
