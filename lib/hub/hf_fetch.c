@@ -57,7 +57,7 @@ static enum mmgr_result get(struct fetch *fetch, const char *url, struct mmgr__h
 
     for (int attempt = 1;; attempt++) {
         enum mmgr_result result =
-            mmgr__http_get(fetch->hub->transport, fetch->hub->transport_self, fetch->hub->config,
+            mmgr__http_get(&fetch->hub->transport, fetch->hub->transport_self, fetch->hub->config,
                            url, fetch->token, accept, 1, ANSWER_MAX, CALL_TIMEOUT, answer);
         uint32_t random;
 

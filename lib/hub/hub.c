@@ -11,6 +11,7 @@
 struct fetcher {
     struct fetcher *next;
     mmgr_fetcher_ops ops;
+    char *name;
     void *self;
     void (*self_free)(void *);
 };
@@ -18,6 +19,7 @@ struct fetcher {
 enum mmgr_result mmgr_hub_open(const struct mmgr_hub_options *options, mmgr_hub **hub)
 {
     struct mmgr_hub_options local;
+    mmgr_transport_ops transport;
     enum mmgr_result result;
     mmgr_hub *made;
 
@@ -28,14 +30,18 @@ enum mmgr_result mmgr_hub_open(const struct mmgr_hub_options *options, mmgr_hub 
         return result;
     if (local.flags || !local.config || !local.transport)
         return mmgr__bad_argument(local.flags ? "flags" : !local.config ? "config" : "transport");
-    if (local.transport->api_version != 1 || !local.transport->start || !local.transport->cancel)
+    result = MMGR__IMPORT(transport, local.transport, release);
+    if (result != MMGR_OK)
+        return result;
+    if (transport.api_version != 1 || !transport.name || !transport.start || !transport.cancel ||
+        !transport.pause)
         return mmgr__bad_argument("transport");
     made = mmgr__alloc0(1, sizeof(*made));
     if (!made)
         return mmgr__oom();
     mmgr__config_freeze(local.config);
     made->config = mmgr_config_ref(local.config);
-    made->transport = local.transport;
+    made->transport = transport;
     made->transport_self = local.transport_self;
     made->retry_ns = RETRY_NS;
     pthread_mutex_init(&made->mutex, NULL);
@@ -53,6 +59,7 @@ void mmgr_hub_close(mmgr_hub *hub)
         hub->fetchers = fetcher->next;
         if (fetcher->self_free)
             fetcher->self_free(fetcher->self);
+        mmgr__free(fetcher->name);
         mmgr__free(fetcher);
     }
     pthread_mutex_destroy(&hub->mutex);
@@ -73,11 +80,15 @@ enum mmgr_result mmgr_hub_add_fetcher(mmgr_hub *hub, const mmgr_fetcher_ops *ops
     result = MMGR__IMPORT(local, ops, fetch);
     if (result != MMGR_OK)
         return result;
-    if (local.api_version != 1 || !local.accepts || !local.fetch)
+    if (local.api_version != 1 || !local.name || !local.accepts || !local.fetch)
         return mmgr__bad_argument("ops");
     fetcher = mmgr__alloc0(1, sizeof(*fetcher));
-    if (!fetcher)
+    if (fetcher)
+        fetcher->name = mmgr__strdup(local.name);
+    if (!fetcher || !fetcher->name) {
+        mmgr__free(fetcher);
         return mmgr__oom();
+    }
     fetcher->ops = local;
     fetcher->self = self;
     fetcher->self_free = self_free;
@@ -129,7 +140,7 @@ static enum mmgr_result fetch_by_host(struct fetcher *fetcher, const mmgr_source
 {
     mmgr_metadata *made = NULL;
     enum mmgr_result result = fetcher->ops.fetch(fetcher->self, source, token, &made);
-    const char *name = fetcher->ops.name ? fetcher->ops.name : "the host's fetcher";
+    const char *name = fetcher->name;
 
     if (result == MMGR_OK && !made)
         result = mmgr__fail(MMGR_ERR_PLUGIN, "%s: it succeeded without metadata", name);

@@ -80,7 +80,7 @@ char *mmgr__hf_next_link(const char *value);
 /* ---- fetching */
 struct mmgr_hub {
     mmgr_config *config;
-    const mmgr_transport_ops *transport;
+    mmgr_transport_ops transport; /* copied */
     void *transport_self;
     pthread_mutex_t mutex; /* guards the list; its nodes never change once linked */
     struct fetcher *fetchers;
