@@ -176,7 +176,7 @@ enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_
 
     if (store == NULL)
         return mmgr__bad_argument("store");
-    result = MMGR__IMPORT(given, options, bus);
+    result = MMGR__IMPORT(given, options, sqlite_lock_user);
     if (result == MMGR_OK)
         result = check_options(&given);
     if (result != MMGR_OK)
