@@ -17,9 +17,10 @@ typedef struct mmgr_device_ops {
     uint32_t struct_size;
     uint32_t api_version; /**< 1 */
     const char *name;     /**< such as "cuda:0" */
-    /** Free and total bytes. total UINT64_MAX: not bounded. */
+    /** Free and total bytes; neither output is NULL. total UINT64_MAX: not bounded. */
     enum mmgr_result (*memory_info)(void *self, uint64_t *free_bytes, uint64_t *total_bytes);
-    /** Allocate bytes (> 0) aligned to a power of two. MMGR_ERR_DEVICE_MEMORY when there is no room. */
+    /** Allocate bytes (> 0) aligned to a power of two. MMGR_ERR_DEVICE_MEMORY when there is no room; of other
+     *  codes only MMGR_ERR_NO_MEMORY is passed on, the rest becomes MMGR_ERR_PLUGIN. */
     enum mmgr_result (*allocate)(void *self, uint64_t bytes, uint64_t alignment, void **memory);
     void (*release)(void *self, void *memory, uint64_t bytes);
     /** Copy from host memory. May return before the copy is done; synchronize() ends it. */
@@ -78,7 +79,7 @@ MMGR_API void mmgr_device_unref(mmgr_device *device);
 /**
  * Name of a device.
  * @param device  Device.
- * @return Lent text.
+ * @return Lent text; "" for NULL.
  *
  * Thread-safety: safe.
  * Since: 0.1

@@ -97,7 +97,7 @@ MMGR_API enum mmgr_result mmgr_bus_open(const struct mmgr_bus_options *options, 
  * @param bus  Bus, or NULL for no effect.
  * @return MMGR_OK, or MMGR_ERR_BUSY from inside a handler (nothing happens then).
  *
- * Services that were opened on the bus must be closed before.
+ * Services that were opened on the bus and its listeners must be closed before; this is not checked.
  *
  * Thread-safety: must not race with other calls on this bus.
  * Since: 0.1
@@ -216,7 +216,7 @@ MMGR_API enum mmgr_event_type mmgr_event_type(const mmgr_event *event);
 /**
  * Name of an event, such as "install.completed".
  * @param event  Event.
- * @return Static text.
+ * @return Static text; "" for NULL.
  *
  * Thread-safety: safe.
  * Since: 0.1

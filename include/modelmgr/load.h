@@ -33,12 +33,13 @@ typedef struct mmgr_load_result {
     uint64_t bytes;                  /**< size in RAM; 0 with tensors = the set's size */
 } mmgr_load_result;
 
-/** A loader. Members are only appended. */
+/** A loader. Members are only appended; all functions may be called from any thread, several at a time. */
 typedef struct mmgr_loader_ops {
     uint32_t struct_size;
     uint32_t api_version; /**< 1 */
     const char *name;
-    /** Load into RAM. result is zeroed with its size set. */
+    /** Load into RAM. result is zeroed with its size set. The error of a library call that failed in here is
+     *  passed on; any other code becomes MMGR_ERR_PLUGIN, whose message names it. */
     enum mmgr_result (*load)(void *self, const mmgr_load_request *request, mmgr_load_result *result);
     /** Bytes that load will need, or 0 when unknown. May be NULL. Headers only. */
     uint64_t (*estimate)(void *self, const mmgr_load_request *request);
@@ -254,7 +255,7 @@ MMGR_API enum mmgr_result mmgr_load_service_unload(mmgr_load_service *service, c
 MMGR_API mmgr_loaded *mmgr_loaded_ref(mmgr_loaded *loaded);
 
 /**
- * Release a loaded model; locks taken through it must have been given back.
+ * Release a loaded model. Locks taken through it must have been given back before the last reference goes.
  * @param loaded  Loaded model, or NULL for no effect.
  *
  * Thread-safety: safe.

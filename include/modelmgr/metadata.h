@@ -15,13 +15,14 @@ struct mmgr_hub_options {
     uint32_t struct_size;                /**< sizeof(struct mmgr_hub_options) */
     uint32_t flags;                      /**< must be 0 */
     mmgr_config *config;                 /**< endpoint, tokens, offline mode; required */
-    const mmgr_transport_ops *transport; /**< how to reach the network; required */
-    void *transport_self;                /**< first argument of the transport's functions */
+    const mmgr_transport_ops *transport; /**< how to reach the network, copied; required */
+    void *transport_self;                /**< first argument of its functions; must outlive the hub */
 };
 
 /**
  * Open the access to the hubs.
- * @param options   Options; config and transport are required and must outlive the hub.
+ * @param options   Options; config and transport are required. The transport of a queue
+ *   (mmgr_queue_transport()) works until the queue is closed: close the hub before it.
  * @param[out] hub  Given; close with mmgr_hub_close().
  * @return MMGR_OK; MMGR_ERR_ARGUMENT; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
  *
@@ -31,7 +32,7 @@ struct mmgr_hub_options {
 MMGR_API enum mmgr_result mmgr_hub_open(const struct mmgr_hub_options *options, mmgr_hub **hub);
 
 /**
- * Close the access to the hubs.
+ * Close the access to the hubs. An installer that uses it must be closed before.
  * @param hub  Hub, or NULL for no effect.
  *
  * Thread-safety: must not race with other calls on this hub.
@@ -39,7 +40,8 @@ MMGR_API enum mmgr_result mmgr_hub_open(const struct mmgr_hub_options *options, 
  */
 MMGR_API void mmgr_hub_close(mmgr_hub *hub);
 
-/** A host's own fetcher for another site. Members are only appended. */
+/** A host's own fetcher for another site. Members are only appended. Both functions are required and may be
+ *  called from any thread. */
 typedef struct mmgr_fetcher_ops {
     uint32_t struct_size;
     uint32_t api_version; /**< 1 */
@@ -212,7 +214,7 @@ MMGR_API const char *mmgr_metadata_file_text(const mmgr_metadata *metadata, uint
  * Size of a file.
  * @param metadata  Metadata.
  * @param index     0 … count - 1.
- * @return Bytes; UINT64_MAX when the hub does not say.
+ * @return Bytes; UINT64_MAX when the hub does not say or there is no such file.
  *
  * Thread-safety: safe.
  * Since: 0.1

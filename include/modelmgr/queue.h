@@ -31,9 +31,9 @@ struct mmgr_queue_options {
     uint32_t flags;                      /**< MMGR_QUEUE_* */
     mmgr_bus *bus;                       /**< where events go; NULL: a bus of its own, see mmgr_queue_bus() */
     mmgr_config *config;                 /**< tokens, offline mode; NULL: none, online */
-    const mmgr_transport_ops *transport; /**< the host's networking; NULL: built in (libcurl) */
-    void *transport_self;                /**< first argument of its functions */
-    uint32_t max_parallel;               /**< most files in transfer at once; 0 = 5 */
+    const mmgr_transport_ops *transport; /**< the host's networking, copied; NULL: built in (libcurl) */
+    void *transport_self;                /**< first argument of its functions; must outlive the queue */
+    uint32_t max_parallel;               /**< most files in transfer at once; 0 = 5; above 64 counts as 64 */
     uint32_t max_retries;                /**< attempts without progress before a file fails; 0 = 5 */
 };
 
@@ -71,7 +71,7 @@ MMGR_API mmgr_bus *mmgr_queue_bus(mmgr_queue *queue);
 /**
  * The queue's HTTP transport, for other services that are to share it.
  * @param queue      Queue.
- * @param[out] ops   Lent table.
+ * @param[out] ops   Lent table, as long as the queue is open.
  * @param[out] self  First argument of its functions.
  * @return MMGR_OK; MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
  *
@@ -217,7 +217,7 @@ MMGR_API enum mmgr_result mmgr_queue_cancel(mmgr_queue *queue, uint64_t id);
 MMGR_API enum mmgr_result mmgr_queue_set_priority(mmgr_queue *queue, uint64_t id, int32_t priority);
 
 /**
- * Start, pause or cancel every job that is not terminal.
+ * Start every idle job and resume every paused one.
  * @param queue  Queue.
  * @return MMGR_OK; MMGR_ERR_ARGUMENT.
  *
@@ -252,7 +252,7 @@ MMGR_API enum mmgr_result mmgr_queue_cancel_all(mmgr_queue *queue);
  * @param id          Job id.
  * @param timeout_ns  Nanoseconds; 0 polls, negative waits for ever.
  * @return MMGR_OK when terminal, whatever the outcome; MMGR_ERR_TIMEOUT; MMGR_ERR_UNKNOWN_JOB;
- *   MMGR_ERR_BUSY from inside a handler.
+ *   MMGR_ERR_BUSY from inside a handler. Handlers may still be on their way to the terminal event.
  *
  * Thread-safety: safe.
  * Since: 0.1

@@ -17,7 +17,8 @@ MMGR_BEGIN_DECLS
 #define MMGR_REQUEST_ALLOW_PRIVATE 1u /**< loopback, link-local and private peers are allowed */
 #define MMGR_REQUEST_HEAD 2u          /**< HEAD instead of GET */
 
-/** One request, lent for the start call. Only the library makes these; new members are appended. */
+/** One request, lent for the start call: what is needed later must be copied. Only the library makes these;
+ *  new members are appended. */
 typedef struct mmgr_request {
     uint32_t struct_size;
     uint32_t flags;                    /**< MMGR_REQUEST_* */
@@ -25,7 +26,7 @@ typedef struct mmgr_request {
     const char *const *headers;        /**< header_count lines "Name: value" */
     uint32_t header_count;
     uint32_t reserved;
-    uint64_t max_body;                 /**< most bytes of body to take; UINT64_MAX = no bound */
+    uint64_t max_body;                 /**< most bytes of body to take; more: TOO_LARGE. UINT64_MAX: any */
     int64_t connect_timeout_ns;        /**< longest wait for a connection */
     int64_t stall_timeout_ns;          /**< longest silence while the answer comes; 0 = transport's default */
 } mmgr_request;
@@ -40,8 +41,9 @@ typedef struct mmgr_response {
     const char *peer;                  /**< address of the connected peer, or NULL when unknown */
 } mmgr_response;
 
-/** Where the answer goes. The transport calls these from its own thread, one at a time per transfer:
- *  head once, body any number of times, end exactly once and last (also after a cancel). */
+/** Where the answer goes; lent for the start call, to be copied. The transport calls these from its own
+ *  thread, one at a time per transfer, the first perhaps before start has returned: head once (not at all
+ *  when no answer came), body any number of times, end exactly once and last (also after a cancel). */
 typedef struct mmgr_sink {
     uint32_t struct_size;
     uint32_t reserved;
@@ -54,12 +56,15 @@ typedef struct mmgr_sink {
     void *user;
 } mmgr_sink;
 
-/** A transport. Members are only appended. */
+/** A transport. Members are only appended. All functions are required unless said otherwise and may be
+ *  called from any thread. A failure's code becomes the job's error. */
 typedef struct mmgr_transport_ops {
     uint32_t struct_size;
     uint32_t api_version; /**< 1 */
     const char *name;
-    /** Start a transfer and return at once. If it fails, no function of the sink is called. */
+    /** Start a transfer and return at once. If it fails, no function of the sink is called. transfer is the
+     *  transport's own pointer for the functions below. A request with a Range header is answered with 206
+     *  and Content-Range, or with 200 and the whole body. */
     enum mmgr_result (*start)(void *self, const mmgr_request *request, const mmgr_sink *sink,
                               void **transfer);
     /** Cancel a transfer; its sink's end follows, unless it came already: the call may cross it. Any thread,
@@ -67,7 +72,8 @@ typedef struct mmgr_transport_ops {
     void (*cancel)(void *self, void *transfer);
     /** Stop (1) or resume (0) taking body bytes, so that memory stays bounded. Any thread. */
     void (*pause)(void *self, void *transfer, int paused);
-    /** The library will not touch the transfer again; called once, after end. May be NULL. */
+    /** The library will not touch the transfer again; called once, after end was called and perhaps before
+     *  it has returned, but never from inside the sink. May be NULL. */
     void (*release)(void *self, void *transfer);
 } mmgr_transport_ops;
 

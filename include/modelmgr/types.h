@@ -4,13 +4,23 @@
  *
  * Three kinds of handle exist:
  * - services (`_open` / `_close`): safe to use from any thread; `_close` must not race with other calls
- *   on the same handle and answers MMGR_ERR_BUSY from inside one of its own callbacks;
- * - shared snapshots (`_ref` / `_unref`): immutable, any thread;
+ *   on the same handle. Where it returns a result, that is MMGR_ERR_BUSY, and nothing happens, from inside
+ *   one of its callbacks and while another service uses it; close in the reverse order of opening;
+ * - shared things (`_ref` / `_unref`): any thread; they may outlive the service that gave them (of a
+ *   config, a prober and a loader registry: immutable from their first use on);
  * - builders and lists (`_new` / `_free`): one thread at a time.
  *
  * Options are structs whose first member is their size in bytes. They only ever grow at the end, zero in
  * a member means its default, a NULL pointer means all defaults, and bytes beyond what this library knows
- * must be zero (else MMGR_ERR_ABI_NEWER). Set them up with `struct mmgr_x_options o = {sizeof o};`.
+ * must be zero (else MMGR_ERR_ABI_NEWER). Set them up with `struct mmgr_x_options o = {sizeof o};`. Flags
+ * that do not exist and reserved members that are not 0 are MMGR_ERR_ARGUMENT. What options point to is
+ * copied unless their comment says otherwise.
+ *
+ * Function tables of hosts (`mmgr_x_ops`) begin with struct_size, api_version and name, and follow the same
+ * size rule; table and name are copied, `self` is the host's.
+ *
+ * A handle that is NULL is MMGR_ERR_ARGUMENT to a function that can fail. A getter answers for it as when
+ * there is nothing (NULL, 0 or what its comment names), `_ref` gives NULL, and `_close` gives MMGR_OK.
  *
  * Text is UTF-8 and NUL-terminated. `const char *` results are lent: they live as long as the object that
  * gave them. `char **` results are given: free them with mmgr_string_free(). Outputs are untouched on
