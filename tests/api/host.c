@@ -246,6 +246,14 @@ static void download_one(struct host *host)
     expect(mmgr_error_code(mmgr_download_error(job)), MMGR_ERR_ENTRY_NOT_FOUND, "is not found");
     check(mmgr_error_http_status(mmgr_download_error(job)) == 404, "with the status");
     mmgr_download_unref(job);
+
+    host->web.refuse = 1;
+    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_OK, "download without a network");
+    mmgr_queue_wait(host->queue, mmgr_download_id(job), 30 * SECOND);
+    expect(mmgr_error_code(mmgr_download_error(job)), MMGR_ERR_NETWORK, "gives the transport's code");
+    check(strstr(mmgr_error_message(mmgr_download_error(job)), "memory") != NULL, "and its name");
+    mmgr_download_unref(job);
+    host->web.refuse = 0;
 }
 
 /* A job of two files whose first progress is met with a decision; the large file waits at the gate. */
