@@ -171,7 +171,7 @@ static void release_job(void *user)
 
 static enum mmgr_result make_parts(const mmgr_plan *plan, mmgr_parts **parts)
 {
-    mmgr_parts *made;
+    mmgr_parts *made = NULL;
     enum mmgr_result result = mmgr_parts_new(&made);
     for (size_t i = 0; result == MMGR_OK && i < plan->count; i++)
         result =
@@ -179,6 +179,8 @@ static enum mmgr_result make_parts(const mmgr_plan *plan, mmgr_parts **parts)
                            plan->files[i].sha256, plan->files[i].git_sha1);
     if (result == MMGR_OK)
         *parts = made;
+    else
+        mmgr_parts_free(made);
     return result;
 }
 

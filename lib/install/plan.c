@@ -84,9 +84,10 @@ static enum mmgr_result plan_local(mmgr_installer *installer, mmgr_plan *plan)
         const char *relative = plan->single ? base : walk.items[i].relative;
         char *from =
             plan->single ? mmgr__strdup(plan->local) : mmgr__path_join(plan->local, relative);
-        result = from ? mmgr__plan_add_file(plan, relative, relative, from, walk.items[i].size,
-                                            NULL, NULL)
-                      : mmgr__oom();
+        result = from ? mmgr__path_check_relative(relative) : mmgr__oom();
+        if (result == MMGR_OK)
+            result = mmgr__plan_add_file(plan, relative, relative, from, walk.items[i].size, NULL,
+                                         NULL);
         if (result == MMGR_OK)
             plan->files[i].mtime_ns = walk.items[i].mtime_ns;
         mmgr__free(from);

@@ -11,6 +11,7 @@
 #include "base/options.h"
 #include "hub/hub.h"
 #include "install/install.h"
+#include "probe/prober.h"
 
 void mmgr__install_append(mmgr_installer *installer, mmgr_install *job)
 {
@@ -67,7 +68,8 @@ static enum mmgr_result effective_source(const mmgr_installer *installer,
     return result;
 }
 
-static enum mmgr_result check_overrides(const char *overrides)
+/* Before anything is fetched: a mistake must not come out when the last byte is there. */
+static enum mmgr_result check_overrides(const mmgr_installer *installer, const char *overrides)
 {
     json_t *object;
     if (!overrides)
@@ -90,10 +92,28 @@ static enum mmgr_result check_overrides(const char *overrides)
         mmgr__error_set_field(name);
     }
     json_decref(object);
+    return result == MMGR_OK ? mmgr__prober_check_overrides(installer->prober, overrides) : result;
+}
+
+static enum mmgr_result check_name(const char *name)
+{
+    mmgr_record_builder *builder;
+    if (!name)
+        return MMGR_OK;
+    enum mmgr_result result = mmgr_record_builder_new(NULL, &builder);
+    if (result != MMGR_OK)
+        return result;
+    result = mmgr_record_builder_set(builder, MMGR_FIELD_NAME, name);
+    mmgr_record_builder_free(builder);
+    if (result == MMGR_OK && !*name) {
+        result = mmgr__fail(MMGR_ERR_INVALID_CONFIG, "the name is empty");
+        mmgr__error_set_field("name");
+    }
     return result;
 }
 
-static enum mmgr_result check_options(const struct mmgr_install_options *given)
+static enum mmgr_result check_options(const mmgr_installer *installer,
+                                      const struct mmgr_install_options *given)
 {
     const uint32_t known = MMGR_INSTALL_INPLACE | MMGR_INSTALL_MOVE | MMGR_INSTALL_ALLOW_UNKNOWN;
     if (given->flags & ~known ||
@@ -101,7 +121,8 @@ static enum mmgr_result check_options(const struct mmgr_install_options *given)
         return mmgr__bad_argument("flags");
     if (given->reserved)
         return mmgr__bad_argument("reserved");
-    return check_overrides(given->overrides);
+    enum mmgr_result result = check_name(given->name);
+    return result == MMGR_OK ? check_overrides(installer, given->overrides) : result;
 }
 
 /* With the mutex held: a job of the same source that has not ended. */
@@ -115,9 +136,18 @@ static mmgr_install *live_job(mmgr_installer *installer, const mmgr_install *mad
     return NULL;
 }
 
-/* With the mutex held: a paused job takes the options of the submission that it answers. */
+/* With the mutex held: a paused job takes the options of the submission that it answers. Overrides
+ * that are not given again are gone: they may be what made the job fail. */
 static void take_options(mmgr_install *job, mmgr_install *made)
 {
+    if (!made->overrides) {
+        mmgr__free(job->overrides);
+        job->overrides = NULL;
+        if (job->plan) {
+            mmgr__free(job->plan->overrides);
+            job->plan->overrides = NULL;
+        }
+    }
     char **from[] = {&made->token, &made->overrides, &made->name};
     char **to[] = {&job->token, &job->overrides, &job->name};
     char **plan[] = {NULL, job->plan ? &job->plan->overrides : NULL,
@@ -196,7 +226,7 @@ enum mmgr_result mmgr_installer_submit(mmgr_installer *installer,
     if (installer->read_only)
         return mmgr__fail(MMGR_ERR_STATE, "this installer takes no jobs");
     mmgr_source *source;
-    if ((result = check_options(&given)) != MMGR_OK ||
+    if ((result = check_options(installer, &given)) != MMGR_OK ||
         (result = effective_source(installer, &given, &source)) != MMGR_OK)
         return result;
     if (mmgr_source_kind(source) != MMGR_SOURCE_LOCAL && mmgr__config_offline(installer->config))
@@ -217,7 +247,7 @@ enum mmgr_result mmgr_installer_plan(mmgr_installer *installer,
     if (!installer || !plan || !given.source)
         return mmgr__bad_argument(!installer ? "installer" : plan ? "source" : "plan");
     mmgr_source *source;
-    if ((result = check_options(&given)) != MMGR_OK ||
+    if ((result = check_options(installer, &given)) != MMGR_OK ||
         (result = effective_source(installer, &given, &source)) != MMGR_OK)
         return result;
     result = mmgr__plan_make(installer, &given, source, plan);

@@ -76,6 +76,16 @@ enum mmgr_result mmgr_prober_add_rules(mmgr_prober *prober, const char *name, co
     return mmgr__rules_parse(&prober->rules, name, text, strlen(text));
 }
 
+enum mmgr_result mmgr__prober_check_overrides(const mmgr_prober *prober, const char *json)
+{
+    struct mmgr__overrides overrides = {0};
+    enum mmgr_result result = mmgr__overrides_parse(json, &prober->rules, &overrides);
+
+    if (result == MMGR_OK)
+        mmgr__overrides_free(&overrides);
+    return result;
+}
+
 mmgr_prober *mmgr_prober_ref(mmgr_prober *prober)
 {
     if (prober != NULL)

@@ -42,5 +42,7 @@ struct mmgr__overrides {
 enum mmgr_result mmgr__overrides_parse(const char *json, const struct mmgr__rules *rules,
                                        struct mmgr__overrides *overrides);
 void mmgr__overrides_free(struct mmgr__overrides *overrides);
+/* Would probing take these overrides? NULL is fine. */
+enum mmgr_result mmgr__prober_check_overrides(const mmgr_prober *prober, const char *json);
 
 #endif

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from urllib.parse import quote
 
@@ -256,8 +257,36 @@ def test_overrides_win(host, models):
     assert job["record"]["path"] == "sd-2/main/Mine" and job["key"] == "chosen-key"
     taken = host.install(models / "emb.safetensors", overrides={"key": "chosen-key"})
     assert (taken["error"]["code"], taken["error"]["subject"]) == ("duplicate_model", "chosen-key")
-    bad = host.install(models / "emb.safetensors", overrides={"type": "no such type "})
-    assert bad["status"] == "error" or bad["record"]["type"] == "no such type "
+
+
+def test_bad_options_are_refused_before_anything_is_fetched(host, hub, root):
+    """Nothing is left that the next install of the same source would take up."""
+    for field, bad in (("type", "no such type "), ("tags", [1]), ("created_at", "x"),
+                       ("key", "a/b")):
+        answer = host.submit(source="acme/pipe", overrides={field: bad})
+        assert answer["code"] == "invalid_config", (field, answer)
+    for name in ("", "a\x01b"):
+        assert host.submit(source="acme/pipe", name=name)["code"] == "invalid_config"
+    assert fetched(hub) == [] and left_in_staging(root) == [] and host.jobs()["jobs"] == []
+
+
+def test_overrides_that_failed_are_gone_when_they_are_not_given_again(host, root):
+    job = host.install("acme/pipe", overrides={"type": "lora"})
+    assert job["error"]["code"] == "unidentified", job
+    job = host.install("acme/pipe")
+    assert job["status"] == "completed" and left_in_staging(root) == [], job
+
+
+def test_names_that_no_model_may_have(host, models, tmp_path, root):
+    for name in (b"new\nline.txt", b"latin-\xf6.txt"):
+        folder = tmp_path / "model"
+        shutil.copytree(models / "sd1", folder)
+        with open(os.fsencode(folder) + b"/" + name, "wb") as stream:
+            stream.write(b"x")
+        job = host.install(folder)
+        assert job["error"]["code"] == "unsafe_path", job
+        assert left_in_staging(root) == [] and rows(root) == []
+        shutil.rmtree(folder)
 
 
 def test_names_clash_also_by_case(host, models, tmp_path):
