@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A small inference host, written against the public headers alone: it opens every service by itself, brings
- * its own networking, device and loader, and takes one model from a file to a sum over its tensors. */
+/* A small inference host, written against the public headers alone: it opens every service by
+ * itself, brings its own networking, device and loader, and takes one model from a file to a sum
+ * over its tensors. */
 #include "host.h"
 
 #include <stdio.h>
@@ -9,36 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_BYTES 64
-#define SECOND INT64_C(1000000000)
 #define TENSOR_BYTES 64u
-
-struct host {
-    char root[256];
-    mmgr_config *config;
-    mmgr_bus *bus;
-    mmgr_listener *listener;
-    mmgr_store *store;
-    mmgr_queue *queue;
-    mmgr_hub *hub;
-    mmgr_prober *prober;
-    mmgr_installer *installer;
-    mmgr_loader_registry *registry;
-    mmgr_device *device;
-    mmgr_load_service *loads;
-    struct web web;
-    struct gpu gpu;
-    struct loader loader;
-    uint64_t subscription;
-    int events;      /* seen by the callback */
-    int users_freed; /* of handlers */
-    enum mmgr_result close_from_handler[4];
-    char key[KEY_BYTES + 1];
-};
 
 static int checks, failures;
 
-static int check(int good, const char *what)
+int check(int good, const char *what)
 {
     checks++;
     failures += !good;
@@ -50,14 +26,14 @@ static int check(int good, const char *what)
     return good;
 }
 
-static int expect(enum mmgr_result got, enum mmgr_result wanted, const char *what)
+int expect(enum mmgr_result got, enum mmgr_result wanted, const char *what)
 {
     if (got != wanted)
         printf("# %s instead of %s\n", mmgr_result_name(got), mmgr_result_name(wanted));
     return check(got == wanted, what);
 }
 
-static const char *below(const struct host *host, const char *name)
+const char *below(const struct host *host, const char *name)
 {
     static char path[512];
     snprintf(path, sizeof path, "%s/%s", host->root, name);
@@ -111,14 +87,16 @@ static void open_records(struct host *host)
     options.root = host->root;
     expect(mmgr_config_new(&options, &host->config), MMGR_OK, "config");
     expect(mmgr_config_set(host->config, "models_dir", "weights"), MMGR_OK, "a field is set");
-    expect(mmgr_config_set(host->config, "modelsdir", "x"), MMGR_ERR_INVALID_CONFIG, "a misspelt one");
+    expect(mmgr_config_set(host->config, "modelsdir", "x"), MMGR_ERR_INVALID_CONFIG,
+           "a misspelt one");
     check(strcmp(mmgr_error_field(mmgr_last_error()), "modelsdir") == 0, "is named by the error");
     expect(mmgr_bus_open(NULL, &host->bus), MMGR_OK, "bus");
     expect(mmgr_listener_open(host->bus, MMGR_EVENTS_ALL, &host->listener), MMGR_OK, "listener");
     store.config = host->config;
     store.bus = host->bus;
     expect(mmgr_store_open(&store, &host->store), MMGR_OK, "store");
-    expect(mmgr_config_set(host->config, "models_dir", "x"), MMGR_ERR_STATE, "the config is settled");
+    expect(mmgr_config_set(host->config, "models_dir", "x"), MMGR_ERR_STATE,
+           "the config is settled");
 }
 
 static void open_sources(struct host *host)
@@ -149,7 +127,8 @@ static void open_sources(struct host *host)
     installer.queue = host->queue;
     installer.hub = host->hub;
     installer.prober = host->prober;
-    expect(mmgr_installer_open(&installer, &host->installer), MMGR_ERR_ARGUMENT, "no bus, no installer");
+    expect(mmgr_installer_open(&installer, &host->installer), MMGR_ERR_ARGUMENT,
+           "no bus, no installer");
     installer.bus = host->bus;
     expect(mmgr_installer_open(&installer, &host->installer), MMGR_OK, "installer");
 }
@@ -158,10 +137,12 @@ static void open_loading(struct host *host)
 {
     struct mmgr_load_service_options options = {sizeof options};
     expect(mmgr_loader_registry_new(&host->registry), MMGR_OK, "registry");
-    expect(mmgr_loader_registry_add(host->registry, "host-family", "main", "checkpoint", &host_loader,
-                                    &host->loader, loader_free), MMGR_OK, "loader of the host");
-    expect(mmgr_loader_registry_add(host->registry, "host-family", "main", "checkpoint", &host_loader,
-                                    &host->loader, loader_free), MMGR_ERR_LOADER_CLASH, "only one");
+    expect(mmgr_loader_registry_add(host->registry, "host-family", "main", "checkpoint",
+                                    &host_loader, &host->loader, loader_free),
+           MMGR_OK, "loader of the host");
+    expect(mmgr_loader_registry_add(host->registry, "host-family", "main", "checkpoint",
+                                    &host_loader, &host->loader, loader_free),
+           MMGR_ERR_LOADER_CLASH, "only one");
     gpu_init(&host->gpu, 4096);
     expect(mmgr_device_new(&gpu_device, &host->gpu, gpu_free, &host->device), MMGR_OK, "device");
     options.config = host->config;
@@ -172,30 +153,7 @@ static void open_loading(struct host *host)
     expect(mmgr_load_service_open(&options, &host->loads), MMGR_OK, "load service");
 }
 
-struct handler {
-    struct host *host;
-    enum mmgr_decision decision;
-    int calls;
-};
-
-/* Decides once, on the first progress. */
-static void decide(const mmgr_event *event, enum mmgr_decision *decision, void *user)
-{
-    struct handler *handler = (struct handler *)user;
-    if (mmgr_event_type(event) == MMGR_EVENT_DOWNLOAD_RUNNING && mmgr_event_bytes(event) > 0 &&
-        handler->calls++ == 0)
-        *decision = handler->decision;
-}
-
-static void handler_free(void *user)
-{
-    struct handler *handler = (struct handler *)user;
-    handler->host->users_freed++;
-    free(handler);
-}
-
-/* Pulls until this event of this job comes. */
-static int pull(struct host *host, enum mmgr_event_type type, uint64_t job)
+int pull(struct host *host, enum mmgr_event_type type, uint64_t job)
 {
     mmgr_event *event;
     int found = 0;
@@ -204,112 +162,6 @@ static int pull(struct host *host, enum mmgr_event_type type, uint64_t job)
         mmgr_event_unref(event);
     }
     return found;
-}
-
-static void download_one(struct host *host)
-{
-    struct mmgr_download_options options = {sizeof options};
-    mmgr_download *job = NULL;
-    char *path = NULL;
-    char *hash = NULL;
-    options.source = WEB_URL "small.bin";
-    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_ERR_ARGUMENT, "no destination");
-    options.destination = host->root;
-    options.filename = "../outside";
-    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_ERR_UNSAFE_PATH, "a name that leads out");
-    check(job == NULL, "leaves the output alone");
-    options.filename = "one.bin";
-    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_OK, "download");
-    expect(mmgr_queue_wait(host->queue, mmgr_download_id(job), 30 * SECOND), MMGR_OK, "comes to an end");
-    check(mmgr_download_status(job) == MMGR_DOWNLOAD_COMPLETED, "and is complete");
-    check(mmgr_download_number(job, MMGR_DOWNLOAD_NUMBER_BYTES) == 100, "with all bytes");
-    mmgr_download_text(job, MMGR_DOWNLOAD_TEXT_PATH, &path);
-    expect(mmgr_hash_path(path, "sha256", &hash), MMGR_OK, "its file has a hash");
-    check(strcmp(hash + strlen("sha256:"), mmgr_download_part_sha256(job, 0)) == 0, "the job's own");
-    check(pull(host, MMGR_EVENT_DOWNLOAD_COMPLETED, mmgr_download_id(job)), "its end can be pulled");
-    mmgr_download_unref(job);
-    mmgr_string_free(path);
-
-    options.filename = "two.bin";
-    options.sha256 = "0000000000000000000000000000000000000000000000000000000000000000";
-    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_OK, "download with a wrong hash");
-    mmgr_queue_wait(host->queue, mmgr_download_id(job), 30 * SECOND);
-    expect(mmgr_error_code(mmgr_download_error(job)), MMGR_ERR_HASH_MISMATCH, "fails by it");
-    check(access(below(host, "two.bin"), F_OK) != 0, "and leaves no file");
-    mmgr_download_unref(job);
-    mmgr_string_free(hash);
-
-    options.sha256 = NULL;
-    options.source = WEB_URL "missing.bin";
-    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_OK, "download of nothing");
-    mmgr_queue_wait(host->queue, mmgr_download_id(job), 30 * SECOND);
-    expect(mmgr_error_code(mmgr_download_error(job)), MMGR_ERR_ENTRY_NOT_FOUND, "is not found");
-    check(mmgr_error_http_status(mmgr_download_error(job)) == 404, "with the status");
-    mmgr_download_unref(job);
-
-    host->web.refuse = 1;
-    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_OK, "download without a network");
-    mmgr_queue_wait(host->queue, mmgr_download_id(job), 30 * SECOND);
-    expect(mmgr_error_code(mmgr_download_error(job)), MMGR_ERR_NETWORK, "gives the transport's code");
-    check(strstr(mmgr_error_message(mmgr_download_error(job)), "memory") != NULL, "and its name");
-    mmgr_download_unref(job);
-    host->web.refuse = 0;
-}
-
-/* A job of two files whose first progress is met with a decision; the large file waits at the gate. */
-static mmgr_download *download_both(struct host *host, const char *folder, enum mmgr_decision decision)
-{
-    struct mmgr_download_options options = {sizeof options};
-    struct handler *handler = (struct handler *)calloc(1, sizeof *handler);
-    mmgr_download *job = NULL;
-    mmgr_parts *parts = NULL;
-    expect(mmgr_parts_new(&parts), MMGR_OK, "list of parts");
-    expect(mmgr_parts_add(parts, WEB_URL "large.bin", "../x", UINT64_MAX, NULL, NULL),
-           MMGR_ERR_UNSAFE_PATH, "no part leads out");
-    mmgr_parts_add(parts, WEB_URL "large.bin", "unet/large.bin", WEB_FILE_BYTES, NULL, NULL);
-    mmgr_parts_add(parts, WEB_URL "small.bin", "small.bin", UINT64_MAX, NULL, NULL);
-    expect(mmgr_parts_add(parts, WEB_URL "small.bin", "small.bin", UINT64_MAX, NULL, NULL),
-           MMGR_ERR_ARGUMENT, "no path comes twice");
-    handler->host = host;
-    handler->decision = decision;
-    options.destination = below(host, folder);
-    options.parts = parts;
-    options.handler = decide;
-    options.handler_user = handler;
-    options.handler_user_free = handler_free;
-    options.label = "two files";
-    web_open_gate(&host->web, 0);
-    expect(mmgr_queue_submit(host->queue, &options, &job), MMGR_OK, "download of two files");
-    mmgr_parts_free(parts);
-    return job;
-}
-
-static void download_parts(struct host *host)
-{
-    mmgr_download *job = download_both(host, "paused", MMGR_DECISION_PAUSE);
-    uint64_t id = mmgr_download_id(job);
-    struct stat found;
-    check(pull(host, MMGR_EVENT_DOWNLOAD_PAUSED, id), "a handler pauses it");
-    check(mmgr_download_status(job) == MMGR_DOWNLOAD_PAUSED, "it is paused");
-    expect(mmgr_queue_wait(host->queue, id, 0), MMGR_ERR_TIMEOUT, "not ended");
-    web_open_gate(&host->web, 1);
-    expect(mmgr_queue_start(host->queue, id), MMGR_OK, "it resumes");
-    expect(mmgr_queue_wait(host->queue, id, 30 * SECOND), MMGR_OK, "it ends");
-    check(mmgr_download_status(job) == MMGR_DOWNLOAD_COMPLETED, "complete");
-    check(stat(below(host, "paused/unet/large.bin"), &found) == 0 && found.st_size == WEB_FILE_BYTES,
-          "the large file is there");
-    expect(mmgr_queue_cancel(host->queue, id), MMGR_ERR_STATE, "too late to cancel");
-    mmgr_download_unref(job);
-
-    job = download_both(host, "cancelled", MMGR_DECISION_CANCEL);
-    id = mmgr_download_id(job);
-    expect(mmgr_queue_wait(host->queue, id, 30 * SECOND), MMGR_OK, "a handler cancels it");
-    check(mmgr_download_status(job) == MMGR_DOWNLOAD_CANCELLED, "it is cancelled");
-    check(pull(host, MMGR_EVENT_DOWNLOAD_CANCELLED, id), "and says so");
-    mmgr_download_unref(job);
-    expect(mmgr_queue_prune(host->queue), MMGR_OK, "jobs are forgotten");
-    expect(mmgr_queue_get(host->queue, id, &job), MMGR_ERR_UNKNOWN_JOB, "and unknown");
-    web_open_gate(&host->web, 1);
 }
 
 static void identify(struct host *host)
@@ -321,14 +173,16 @@ static void identify(struct host *host)
     expect(mmgr_probe_path(host->prober, below(host, "toy.safetensors"), NULL, &result), MMGR_OK,
            "identified");
     check(strcmp(mmgr_probe_result_rule(result), "host-model") == 0, "by the host's rule");
-    check(strcmp(mmgr_probe_result_text(result, MMGR_FIELD_BASE), "host-family") == 0, "with its base");
+    check(strcmp(mmgr_probe_result_text(result, MMGR_FIELD_BASE), "host-family") == 0,
+          "with its base");
     mmgr_probe_result_unref(result);
-    expect(mmgr_prober_add_rules(host->prober, "late.yaml", "version: 1\nrules: []\n"), MMGR_ERR_STATE,
-           "rules come before use");
-    expect(mmgr_probe_path(host->prober, below(host, "one.bin"), NULL, &result), MMGR_ERR_UNSUPPORTED,
-           "bytes without form");
+    expect(mmgr_prober_add_rules(host->prober, "late.yaml", "version: 1\nrules: []\n"),
+           MMGR_ERR_STATE, "rules come before use");
+    expect(mmgr_probe_path(host->prober, below(host, "one.bin"), NULL, &result),
+           MMGR_ERR_UNSUPPORTED, "bytes without form");
     expect(mmgr_source_parse("nobody/nothing", &source), MMGR_OK, "a repository");
-    expect(mmgr_hub_fetch(host->hub, source, NULL, &metadata), MMGR_ERR_REPO_NOT_FOUND, "that is nowhere");
+    expect(mmgr_hub_fetch(host->hub, source, NULL, &metadata), MMGR_ERR_REPO_NOT_FOUND,
+           "that is nowhere");
     mmgr_source_unref(source);
 }
 
@@ -349,7 +203,8 @@ static void install(struct host *host)
     mmgr_string_free(json);
     mmgr_plan_free(plan);
     expect(mmgr_installer_submit(host->installer, &options, &job), MMGR_OK, "install");
-    expect(mmgr_installer_wait(host->installer, mmgr_install_id(job), 30 * SECOND), MMGR_OK, "ends");
+    expect(mmgr_installer_wait(host->installer, mmgr_install_id(job), 30 * SECOND), MMGR_OK,
+           "ends");
     if (!check(mmgr_install_status(job) == MMGR_INSTALL_COMPLETED, "complete"))
         printf("# %s\n", mmgr_error_message(mmgr_install_error(job)));
     expect(mmgr_install_record(job, &record), MMGR_OK, "its record");
@@ -359,8 +214,9 @@ static void install(struct host *host)
     mmgr_record_unref(record);
     check(pull(host, MMGR_EVENT_INSTALL_COMPLETED, mmgr_install_id(job)), "its end can be pulled");
     mmgr_install_unref(job);
-    expect(mmgr_installer_install_path(host->installer, below(host, "toy.safetensors"), NULL, &record),
-           MMGR_ERR_DUPLICATE_MODEL, "once is enough");
+    expect(
+        mmgr_installer_install_path(host->installer, below(host, "toy.safetensors"), NULL, &record),
+        MMGR_ERR_DUPLICATE_MODEL, "once is enough");
     check(strcmp(mmgr_error_subject(mmgr_last_error()), host->key) == 0, "the error names the key");
 }
 
@@ -371,12 +227,13 @@ static void records(struct host *host)
     mmgr_record *record = NULL;
     mmgr_record_list *list = NULL;
     int exists = 0;
-    expect(mmgr_store_update(host->store, host->key, "{\"tags\": [\"host\"], \"name\": \"toy\"}", &record),
+    expect(mmgr_store_update(host->store, host->key, "{\"tags\": [\"host\"], \"name\": \"toy\"}",
+                             &record),
            MMGR_OK, "update");
     check(strcmp(mmgr_record_list_item(record, MMGR_FIELD_TAGS, 0), "host") == 0, "a tag");
     mmgr_record_unref(record);
-    expect(mmgr_store_update(host->store, host->key, "{\"type\": 7}", NULL), MMGR_ERR_INVALID_CONFIG,
-           "a type is no number");
+    expect(mmgr_store_update(host->store, host->key, "{\"type\": 7}", NULL),
+           MMGR_ERR_INVALID_CONFIG, "a type is no number");
     search.tags = tags;
     search.tag_count = 1;
     search.base = "host-family";
@@ -404,7 +261,8 @@ static float sum_of(const mmgr_tensor_set *set)
     for (uint64_t i = 0; i < mmgr_tensor_set_count(set); i++) {
         const mmgr_tensor *tensor = mmgr_tensor_set_at(set, i);
         float numbers[TENSOR_BYTES / sizeof(float)];
-        if (tensor->dtype != MMGR_DTYPE_F32 || tensor->rank != 2 || tensor->bytes != sizeof numbers ||
+        if (tensor->dtype != MMGR_DTYPE_F32 || tensor->rank != 2 ||
+            tensor->bytes != sizeof numbers ||
             mmgr_device_download(device, numbers, tensor->data, tensor->bytes) != MMGR_OK)
             return -1;
         for (size_t j = 0; j < sizeof numbers / sizeof numbers[0]; j++)
@@ -418,8 +276,8 @@ static void load_tensors(struct host *host)
     mmgr_loaded *loaded = NULL;
     const mmgr_tensor_set *set = NULL;
     const mmgr_tensor *tensor = NULL;
-    expect(mmgr_load_service_load_by_key(host->loads, "nobody", NULL, &loaded), MMGR_ERR_UNKNOWN_MODEL,
-           "load of nothing");
+    expect(mmgr_load_service_load_by_key(host->loads, "nobody", NULL, &loaded),
+           MMGR_ERR_UNKNOWN_MODEL, "load of nothing");
     expect(mmgr_load_service_load_by_key(host->loads, host->key, NULL, &loaded), MMGR_OK, "load");
     check(sum_of(mmgr_loaded_state_dict(loaded)) == 240, "the sum in RAM");
     expect(mmgr_loaded_unlock(loaded), MMGR_ERR_STATE, "nothing to unlock");
@@ -448,13 +306,16 @@ static void load_objects(struct host *host)
     host->loader.mode = LOAD_FAILURE;
     expect(mmgr_load_service_load_by_key(host->loads, host->key, NULL, &loaded), MMGR_ERR_PLUGIN,
            "a loader that fails");
-    check(strstr(mmgr_error_message(mmgr_last_error()), "invalid_file") != NULL, "its code is named");
+    check(strstr(mmgr_error_message(mmgr_last_error()), "invalid_file") != NULL,
+          "its code is named");
     host->loader.mode = LOAD_NOTHING;
     expect(mmgr_load_service_load_by_key(host->loads, host->key, NULL, &loaded), MMGR_ERR_PLUGIN,
            "a loader that made nothing");
     host->loader.mode = LOAD_OBJECT;
-    expect(mmgr_load_service_load_by_key(host->loads, host->key, NULL, &loaded), MMGR_OK, "an object");
-    check(mmgr_loaded_object(loaded) != NULL && mmgr_loaded_state_dict(loaded) == NULL, "no tensors");
+    expect(mmgr_load_service_load_by_key(host->loads, host->key, NULL, &loaded), MMGR_OK,
+           "an object");
+    check(mmgr_loaded_object(loaded) != NULL && mmgr_loaded_state_dict(loaded) == NULL,
+          "no tensors");
     expect(mmgr_loaded_lock(loaded, &set), MMGR_OK, "an object can be locked");
     check(set == NULL, "there is no set");
     expect(mmgr_loaded_unlock(loaded), MMGR_OK, "and unlocked");
@@ -463,7 +324,7 @@ static void load_objects(struct host *host)
     check(host->loader.objects == 0 && host->loader.loads == 4, "objects are freed");
 }
 
-/* Services close in the reverse order of opening; the wrong order is refused and changes nothing. */
+/* Services close in the reverse order of opening; another order is refused and changes nothing. */
 static void close_all(struct host *host)
 {
     char *deleted = NULL;

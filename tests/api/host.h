@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* What the example host brings itself: networking from memory, a device with a capacity, a loader. */
+/* What the example host brings itself: networking from memory, a device with a capacity, a loader.
+ * */
 #ifndef TESTS_API_HOST_H
 #define TESTS_API_HOST_H
 
 #include <pthread.h>
+#include <stdint.h>
 
 #include <modelmgr/modelmgr.h>
 
-#define WEB_URL "https://files.example/"
+#define WEB_URL        "https://files.example/"
 #define WEB_FILE_BYTES 65536u
 
-/* A web server in memory: `small.bin` and `large.bin`. The latter stops half-way until the gate opens. */
+/* A web server in memory: `small.bin` and `large.bin`; the latter stops half-way at the gate. */
 struct web {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -56,5 +58,43 @@ struct loader {
 extern const mmgr_loader_ops host_loader;
 
 void loader_free(void *self);
+
+#define KEY_BYTES 64
+#define SECOND    INT64_C(1000000000)
+
+/* The host itself. */
+struct host {
+    char root[256];
+    mmgr_config *config;
+    mmgr_bus *bus;
+    mmgr_listener *listener;
+    mmgr_store *store;
+    mmgr_queue *queue;
+    mmgr_hub *hub;
+    mmgr_prober *prober;
+    mmgr_installer *installer;
+    mmgr_loader_registry *registry;
+    mmgr_device *device;
+    mmgr_load_service *loads;
+    struct web web;
+    struct gpu gpu;
+    struct loader loader;
+    uint64_t subscription;
+    int events;      /* seen by the callback */
+    int users_freed; /* of handlers */
+    enum mmgr_result close_from_handler[4];
+    char key[KEY_BYTES + 1];
+};
+
+/* Print a check. */
+int check(int good, const char *what);
+int expect(enum mmgr_result got, enum mmgr_result wanted, const char *what);
+/* Path below the host's root, lent until the next call. */
+const char *below(const struct host *host, const char *name);
+/* Pulls events until this one of this job comes. */
+int pull(struct host *host, enum mmgr_event_type type, uint64_t job);
+
+void download_one(struct host *host);
+void download_parts(struct host *host);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The function tables of the example host: transport, device and loader, from the public headers alone. */
+/* The function tables of the example host: transport, device and loader, from the public headers
+ * alone. */
 #include "host.h"
 
 #include <stdio.h>
@@ -89,9 +90,8 @@ static int wait_for_leave(struct exchange *exchange)
 {
     struct web *web = exchange->web;
     pthread_mutex_lock(&web->lock);
-    while (!exchange->cancelled &&
-           (exchange->paused ||
-            (exchange->gated && !web->gate_open && exchange->at >= exchange->size / 2)))
+    while (!exchange->cancelled && (exchange->paused || (exchange->gated && !web->gate_open &&
+                                                         exchange->at >= exchange->size / 2)))
         pthread_cond_wait(&web->changed, &web->lock);
     int cancelled = exchange->cancelled;
     pthread_mutex_unlock(&web->lock);
@@ -286,8 +286,16 @@ static int gpu_is_host(void *self)
 }
 
 const mmgr_device_ops gpu_device = {
-    sizeof(mmgr_device_ops), 1,          "toy:0",      gpu_memory,      gpu_allocate,
-    gpu_release,             gpu_upload, gpu_download, gpu_synchronize, gpu_is_host,
+    sizeof(mmgr_device_ops),
+    1,
+    "toy:0",
+    gpu_memory,
+    gpu_allocate,
+    gpu_release,
+    gpu_upload,
+    gpu_download,
+    gpu_synchronize,
+    gpu_is_host,
 };
 
 static struct loader *object_owner; /* object_free has no user pointer of its own */

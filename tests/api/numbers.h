@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The public numbers as they were released. Lines are only ever added: a number that was given out once
- * stays with its name. */
+/* The public numbers as they were released. Lines are only ever added: a number that was given out
+ * once stays with its name. */
 /* checkpoint.h */
 NUMBER(MMGR_BLOCK_NONE, 0)
 /* config.h */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The contract that all functions share: sizes of options and function tables, names of results, terms and
- * states, and the replacement of the allocator. */
+/* The contract that all functions share: sizes of options and function tables, names of results,
+ * terms and states, and the replacement of the allocator. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,23 +26,23 @@ static struct {
 } live;
 
 /* Calls a function with an output; a failure must leave the output alone, a success is undone. */
-#define TRY(type, call, undo)                                               \
-    do {                                                                    \
-        type *out = (type *)&marker;                                        \
-        enum mmgr_result result_ = call;                                    \
-        if (result_ == MMGR_OK)                                             \
-            undo(out);                                                      \
-        else if (out != (type *)&marker)                                    \
-            tap(0, "%s leaves its output alone", #call);                    \
-        return result_;                                                     \
+#define TRY(type, call, undo)                            \
+    do {                                                 \
+        type *out = (type *)&marker;                     \
+        enum mmgr_result result_ = call;                 \
+        if (result_ == MMGR_OK)                          \
+            undo(out);                                   \
+        else if (out != (type *)&marker)                 \
+            tap(0, "%s leaves its output alone", #call); \
+        return result_;                                  \
     } while (0)
 
 /* One subject: how to fill a struct so that the call gives `expected`, and the call. */
 struct subject {
     const char *name;
-    uint32_t size;       /* on a 64-bit machine, as first released */
+    uint32_t size; /* on a 64-bit machine, as first released */
     uint32_t real_size;
-    int has_flags;       /* the second member is a set of flags, of which the highest is none */
+    int has_flags; /* the second member is a set of flags, of which the highest is none */
     enum mmgr_result expected;
     void (*fill)(void *memory);
     enum mmgr_result (*call)(const void *memory);
@@ -55,7 +55,8 @@ static void fill_config(void *memory)
 
 static enum mmgr_result call_config(const void *memory)
 {
-    TRY(mmgr_config, mmgr_config_new((const struct mmgr_config_options *)memory, &out), mmgr_config_unref);
+    TRY(mmgr_config, mmgr_config_new((const struct mmgr_config_options *)memory, &out),
+        mmgr_config_unref);
 }
 
 static enum mmgr_result call_bus(const void *memory)
@@ -70,12 +71,14 @@ static void fill_store(void *memory)
 
 static enum mmgr_result call_store(const void *memory)
 {
-    TRY(mmgr_store, mmgr_store_open((const struct mmgr_store_options *)memory, &out), mmgr_store_close);
+    TRY(mmgr_store, mmgr_store_open((const struct mmgr_store_options *)memory, &out),
+        mmgr_store_close);
 }
 
 static enum mmgr_result call_queue(const void *memory)
 {
-    TRY(mmgr_queue, mmgr_queue_open((const struct mmgr_queue_options *)memory, &out), mmgr_queue_close);
+    TRY(mmgr_queue, mmgr_queue_open((const struct mmgr_queue_options *)memory, &out),
+        mmgr_queue_close);
 }
 
 static void fill_hub(void *memory)
@@ -92,7 +95,8 @@ static enum mmgr_result call_hub(const void *memory)
 
 static enum mmgr_result call_prober(const void *memory)
 {
-    TRY(mmgr_prober, mmgr_prober_new((const struct mmgr_prober_options *)memory, &out), mmgr_prober_unref);
+    TRY(mmgr_prober, mmgr_prober_new((const struct mmgr_prober_options *)memory, &out),
+        mmgr_prober_unref);
 }
 
 static enum mmgr_result call_probe(const void *memory)
@@ -133,7 +137,8 @@ static void fill_install(void *memory)
 
 static enum mmgr_result call_plan(const void *memory)
 {
-    TRY(mmgr_plan, mmgr_installer_plan(live.installer, (const struct mmgr_install_options *)memory, &out),
+    TRY(mmgr_plan,
+        mmgr_installer_plan(live.installer, (const struct mmgr_install_options *)memory, &out),
         mmgr_plan_free);
 }
 
@@ -153,7 +158,8 @@ static void fill_download(void *memory)
 
 static enum mmgr_result call_download(const void *memory)
 {
-    TRY(mmgr_download, mmgr_queue_submit(live.queue, (const struct mmgr_download_options *)memory, &out),
+    TRY(mmgr_download,
+        mmgr_queue_submit(live.queue, (const struct mmgr_download_options *)memory, &out),
         mmgr_download_unref);
 }
 
@@ -174,14 +180,16 @@ static enum mmgr_result call_load_service(const void *memory)
 static enum mmgr_result call_load(const void *memory)
 {
     TRY(mmgr_loaded,
-        mmgr_load_service_load(live.loads, live.record, (const struct mmgr_load_options *)memory, &out),
+        mmgr_load_service_load(live.loads, live.record, (const struct mmgr_load_options *)memory,
+                               &out),
         mmgr_loaded_unref);
 }
 
 static enum mmgr_result call_load_by_key(const void *memory)
 {
     TRY(mmgr_loaded,
-        mmgr_load_service_load_by_key(live.loads, "nobody", (const struct mmgr_load_options *)memory, &out),
+        mmgr_load_service_load_by_key(live.loads, "nobody",
+                                      (const struct mmgr_load_options *)memory, &out),
         mmgr_loaded_unref);
 }
 
@@ -208,8 +216,10 @@ static void nothing(void *memory)
     (void)memory;
 }
 
-#define SUBJECT(tag, size, has_flags, expected, fill, call) \
-    {#tag " in " #call, size, sizeof(struct tag), has_flags, expected, fill, call}
+#define SUBJECT(tag, size, has_flags, expected, fill, call)                          \
+    {                                                                                \
+#tag " in " #call, size, sizeof(struct tag), has_flags, expected, fill, call \
+    }
 
 static const struct subject subjects[] = {
     SUBJECT(mmgr_config_options, 24, 1, MMGR_OK, fill_config, call_config),
@@ -233,7 +243,8 @@ static const struct subject subjects[] = {
 
 static void open_live(void)
 {
-    struct mmgr_config_options config = {sizeof config, MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE};
+    struct mmgr_config_options config = {sizeof config,
+                                         MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE};
     struct mmgr_store_options store = {sizeof store};
     struct mmgr_queue_options queue = {sizeof queue};
     struct mmgr_hub_options hub = {sizeof hub};
@@ -255,9 +266,10 @@ static void open_live(void)
     fill_load_service(&loads);
     good &= mmgr_load_service_open(&loads, &live.loads) == MMGR_OK;
     good &= mmgr_loader_registry_new(&live.registry) == MMGR_OK;
-    good &= mmgr_record_from_json("{\"name\": \"x\", \"type\": \"vae\", \"format\": \"checkpoint\", "
-                                  "\"base\": \"sd-1\", \"path\": \"/nowhere\"}",
-                                  &live.record) == MMGR_OK;
+    good &=
+        mmgr_record_from_json("{\"name\": \"x\", \"type\": \"vae\", \"format\": \"checkpoint\", "
+                              "\"base\": \"sd-1\", \"path\": \"/nowhere\"}",
+                              &live.record) == MMGR_OK;
     if (!tap(good, "the services open")) {
         printf("Bail out! %s\n", mmgr_error_message(mmgr_last_error()));
         exit(1);
@@ -279,7 +291,8 @@ static void close_live(void)
 }
 
 /* Gives the call a struct of this size in a memory block of exactly that size. */
-static enum mmgr_result try_size(const struct subject *subject, uint32_t size, uint32_t bytes, int tail)
+static enum mmgr_result try_size(const struct subject *subject, uint32_t size, uint32_t bytes,
+                                 int tail)
 {
     unsigned char filled[ROOM];
     unsigned char *exact = (unsigned char *)malloc(bytes);
@@ -304,9 +317,11 @@ static void sizes(const struct subject *subject)
     tap(sizeof(void *) != 8 || size == subject->size, "%s: %u bytes", subject->name, size);
     tap(try_size(subject, 0, size, 0) == MMGR_ERR_ABI_SIZE, "%s: size 0", subject->name);
     tap(try_size(subject, 4, 4, 0) == MMGR_ERR_ABI_SIZE, "%s: size 4", subject->name);
-    tap(try_size(subject, size - 1, size, 0) == MMGR_ERR_ABI_SIZE, "%s: one byte short", subject->name);
+    tap(try_size(subject, size - 1, size, 0) == MMGR_ERR_ABI_SIZE, "%s: one byte short",
+        subject->name);
     tap(try_size(subject, size, size, 0) == subject->expected, "%s: exact", subject->name);
-    tap(try_size(subject, size + 16, size + 16, 0) == subject->expected, "%s: newer", subject->name);
+    tap(try_size(subject, size + 16, size + 16, 0) == subject->expected, "%s: newer",
+        subject->name);
     tap(try_size(subject, size + 16, size + 16, 1) == MMGR_ERR_ABI_NEWER, "%s: newer, used",
         subject->name);
     tap(try_size(subject, 0xffffffffu, size, 0) == MMGR_ERR_ABI_SIZE, "%s: absurd", subject->name);

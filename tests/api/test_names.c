@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Names and texts: each number of the interface has one, they are complete, and they lead back. Also the
- * replacement of the allocator and the log hook. */
+/* Names and texts: each number of the interface has one, they are complete, and they lead back.
+ * Also the replacement of the allocator and the log hook. */
 #include <ctype.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -87,7 +87,7 @@ static void test_results(void)
     for (int number = -1000; number <= 1000; number++)
         named += strcmp(mmgr_result_name((enum mmgr_result)number), "unknown_error") != 0;
     tap(named == (int)RESULTS, "%d results have names", named);
-    tap(mmgr_result_exit_code((enum mmgr_result)-999) == 1, "an unknown error is a failure");
+    tap(mmgr_result_exit_code((enum mmgr_result) - 999) == 1, "an unknown error is a failure");
 }
 
 static const struct {
@@ -115,7 +115,8 @@ static void test_terms(void)
             if (name == NULL)
                 continue;
             found++;
-            tap(mmgr_term_parse(taxonomy, name) == term, "%s %s leads back", taxonomies[i].name, name);
+            tap(mmgr_term_parse(taxonomy, name) == term, "%s %s leads back", taxonomies[i].name,
+                name);
         }
         tap(found == taxonomies[i].terms + 1, "%s has %d terms", taxonomies[i].name, found);
         tap(strcmp(mmgr_term_name(taxonomy, MMGR_TERM_UNKNOWN), "unknown") == 0, "unknown");
@@ -154,7 +155,7 @@ static void test_other_names(void)
     }
     tap(mmgr_download_status_name((enum mmgr_download_status)7) == NULL, "no eighth state");
     tap(mmgr_install_status_name((enum mmgr_install_status)7) == NULL, "no eighth state");
-    tap(mmgr_install_status_name((enum mmgr_install_status)-1) == NULL, "none below 0");
+    tap(mmgr_install_status_name((enum mmgr_install_status) - 1) == NULL, "none below 0");
     for (int i = -1; i < 200; i++) {
         const char *field = mmgr_field_name((enum mmgr_field)i);
         const char *dtype = mmgr_dtype_name((enum mmgr_dtype)i);
@@ -165,9 +166,11 @@ static void test_other_names(void)
     }
     tap(fields == MMGR_FIELD_REVISION, "%d fields", fields);
     tap(dtypes == MMGR_DTYPE_U64, "%d element types", dtypes);
-    tap(mmgr_dtype_bits(MMGR_DTYPE_F4) == 4 && mmgr_dtype_bits(MMGR_DTYPE_F6_E2M3) == 6, "small ones");
+    tap(mmgr_dtype_bits(MMGR_DTYPE_F4) == 4 && mmgr_dtype_bits(MMGR_DTYPE_F6_E2M3) == 6,
+        "small ones");
     while (mmgr_config_field_name(settings) != NULL)
-        tap(is_identifier(mmgr_config_field_name(settings)), "field %u of the config", settings), settings++;
+        tap(is_identifier(mmgr_config_field_name(settings)), "field %u of the config", settings),
+            settings++;
     tap(settings > 10, "%u fields of the config", settings);
     tap(mmgr_config_field_name(UINT32_MAX) == NULL, "and no more");
 }
@@ -176,10 +179,12 @@ static void test_version(void)
 {
     char text[32];
     char *json = NULL;
-    snprintf(text, sizeof text, "%d.%d.%d", MMGR_VERSION_MAJOR, MMGR_VERSION_MINOR, MMGR_VERSION_PATCH);
+    snprintf(text, sizeof text, "%d.%d.%d", MMGR_VERSION_MAJOR, MMGR_VERSION_MINOR,
+             MMGR_VERSION_PATCH);
     tap(mmgr_version() == MMGR_VERSION_NUMBER, "version number");
     tap(strcmp(mmgr_version_string(), text) == 0, "version text");
-    tap(mmgr_version_info(&json) == MMGR_OK && strstr(json, "\"sqlite") != NULL, "libraries: %s", json);
+    tap(mmgr_version_info(&json) == MMGR_OK && strstr(json, "\"sqlite") != NULL, "libraries: %s",
+        json);
     mmgr_string_free(json);
 }
 
@@ -238,7 +243,8 @@ static void test_allocator(void)
     tap(mmgr_set_allocator((mmgr_allocator *)newer) == MMGR_ERR_ABI_NEWER, "newer, used");
     tap(mmgr_set_allocator(&table) == MMGR_OK, "a good one");
     mmgr_record_from_json("{\"name\": \"x\", \"type\": \"vae\", \"format\": \"checkpoint\", "
-                          "\"base\": \"sd-1\", \"path\": \"x\"}", &record);
+                          "\"base\": \"sd-1\", \"path\": \"x\"}",
+                          &record);
     tap(record != NULL && heap.live > 0, "is used");
     tap(mmgr_set_allocator(NULL) == MMGR_ERR_STATE, "stays while memory is in use");
     mmgr_record_unref(record);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every public function that takes a handle or options is called without them: it answers with an argument
- * error or with nothing, never with a crash, and leaves its outputs alone. */
+/* Every public function that takes a handle or options is called without them: it answers with an
+ * argument error or with nothing, never with a crash, and leaves its outputs alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,25 +22,24 @@ static void note(const char *function, int good, const char *arguments)
 }
 
 /* An argument error, which the thread's last error repeats. */
-#define REFUSED(function, arguments)                                                          \
-    note(#function,                                                                           \
-         function arguments == MMGR_ERR_ARGUMENT &&                                           \
-             mmgr_error_code(mmgr_last_error()) == MMGR_ERR_ARGUMENT,                         \
+#define REFUSED(function, arguments)                                  \
+    note(#function,                                                   \
+         function arguments == MMGR_ERR_ARGUMENT &&                   \
+             mmgr_error_code(mmgr_last_error()) == MMGR_ERR_ARGUMENT, \
          #arguments)
 
 /* The same, with an output of this type, named `out` in the arguments, that stays as it was. */
-#define KEPT(type, function, arguments)                                                       \
-    do {                                                                                      \
-        type *out = (type *)&marker;                                                          \
-        enum mmgr_result result_ = function arguments;                                        \
-        note(#function, result_ == MMGR_ERR_ARGUMENT && out == (type *)&marker, #arguments);  \
+#define KEPT(type, function, arguments)                                                      \
+    do {                                                                                     \
+        type *out = (type *)&marker;                                                         \
+        enum mmgr_result result_ = function arguments;                                       \
+        note(#function, result_ == MMGR_ERR_ARGUMENT && out == (type *)&marker, #arguments); \
     } while (0)
 
-#define NOTHING(function, arguments) note(#function, !function arguments, #arguments)
-#define GIVES(function, arguments, value) \
-    note(#function, function arguments == (value), #arguments)
-#define EMPTY(function) note(#function, function(NULL)[0] == '\0', "(NULL)")
-#define QUIET(function, arguments) (function arguments, note(#function, 1, #arguments))
+#define NOTHING(function, arguments)      note(#function, !function arguments, #arguments)
+#define GIVES(function, arguments, value) note(#function, function arguments == (value), #arguments)
+#define EMPTY(function)                   note(#function, function(NULL)[0] == '\0', "(NULL)")
+#define QUIET(function, arguments)        (function arguments, note(#function, 1, #arguments))
 
 static void without_checkpoint(void)
 {
@@ -353,10 +352,10 @@ static void without_version(void)
 
 /* Functions without a handle: test_contract.c is about them. */
 static const char *const elsewhere[] = {
-    "mmgr_set_allocator",      "mmgr_last_error",        "mmgr_version",       "mmgr_version_string",
-    "mmgr_result_name",        "mmgr_result_text",       "mmgr_field_name",    "mmgr_config_field_name",
-    "mmgr_result_exit_code",   "mmgr_term_name",         "mmgr_term_parse",    "mmgr_result_is_retryable",
-    "mmgr_dtype_name",         "mmgr_dtype_bits",        "mmgr_set_log",       "mmgr_install_status_name",
+    "mmgr_set_allocator",        "mmgr_last_error",  "mmgr_version",    "mmgr_version_string",
+    "mmgr_result_name",          "mmgr_result_text", "mmgr_field_name", "mmgr_config_field_name",
+    "mmgr_result_exit_code",     "mmgr_term_name",   "mmgr_term_parse", "mmgr_result_is_retryable",
+    "mmgr_dtype_name",           "mmgr_dtype_bits",  "mmgr_set_log",    "mmgr_install_status_name",
     "mmgr_download_status_name",
 };
 

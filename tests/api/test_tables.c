@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Function tables of hosts: their sizes, versions and missing functions, and who frees what. Also calls on
- * live services whose other arguments are missing. */
+/* Function tables of hosts: their sizes, versions and missing functions, and who frees what. Also
+ * calls on live services whose other arguments are missing. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,8 @@ struct table {
 static enum mmgr_result add_device(const void *ops, void (*self_free)(void *))
 {
     mmgr_device *out = (mmgr_device *)&marker;
-    enum mmgr_result result = mmgr_device_new((const mmgr_device_ops *)ops, &marker, self_free, &out);
+    enum mmgr_result result =
+        mmgr_device_new((const mmgr_device_ops *)ops, &marker, self_free, &out);
     if (result != MMGR_OK)
         tap(out == (mmgr_device *)&marker, "the output stays");
     else
@@ -59,8 +60,8 @@ static enum mmgr_result add_loader(const void *ops, void (*self_free)(void *))
 {
     mmgr_loader_registry *registry = NULL;
     mmgr_loader_registry_new(&registry);
-    enum mmgr_result result = mmgr_loader_registry_add(registry, "any", "vae", "checkpoint",
-                                                       (const mmgr_loader_ops *)ops, &marker, self_free);
+    enum mmgr_result result = mmgr_loader_registry_add(
+        registry, "any", "vae", "checkpoint", (const mmgr_loader_ops *)ops, &marker, self_free);
     mmgr_loader_registry_unref(registry);
     return result;
 }
@@ -72,7 +73,8 @@ static enum mmgr_result add_fetcher(const void *ops, void (*self_free)(void *))
     options.config = config;
     mmgr_queue_transport(queue, &options.transport, &options.transport_self);
     mmgr_hub_open(&options, &one);
-    enum mmgr_result result = mmgr_hub_add_fetcher(one, (const mmgr_fetcher_ops *)ops, &marker, self_free);
+    enum mmgr_result result =
+        mmgr_hub_add_fetcher(one, (const mmgr_fetcher_ops *)ops, &marker, self_free);
     mmgr_hub_close(one);
     return result;
 }
@@ -107,13 +109,15 @@ static enum mmgr_result add_hub_transport(const void *ops, void (*self_free)(voi
 }
 
 static const struct table tables[] = {
-    {"device", 72, sizeof(mmgr_device_ops), offsetof(mmgr_device_ops, memory_info), 7, 7, add_device, 1},
+    {"device", 72, sizeof(mmgr_device_ops), offsetof(mmgr_device_ops, memory_info), 7, 7,
+     add_device, 1},
     {"loader", 48, sizeof(mmgr_loader_ops), offsetof(mmgr_loader_ops, load), 1, 4, add_loader, 1},
-    {"fetcher", 32, sizeof(mmgr_fetcher_ops), offsetof(mmgr_fetcher_ops, accepts), 2, 2, add_fetcher, 1},
-    {"transport of a queue", 48, sizeof(mmgr_transport_ops), offsetof(mmgr_transport_ops, start), 3, 4,
-     add_transport, 0},
-    {"transport of a hub", 48, sizeof(mmgr_transport_ops), offsetof(mmgr_transport_ops, start), 3, 4,
-     add_hub_transport, 0},
+    {"fetcher", 32, sizeof(mmgr_fetcher_ops), offsetof(mmgr_fetcher_ops, accepts), 2, 2,
+     add_fetcher, 1},
+    {"transport of a queue", 48, sizeof(mmgr_transport_ops), offsetof(mmgr_transport_ops, start), 3,
+     4, add_transport, 0},
+    {"transport of a hub", 48, sizeof(mmgr_transport_ops), offsetof(mmgr_transport_ops, start), 3,
+     4, add_hub_transport, 0},
 };
 
 /* All four kinds of table begin alike: struct_size, api_version, name. */
@@ -153,8 +157,8 @@ static void test_table(const struct table *table)
     for (size_t i = 0; i < table->required; i++) {
         fill(table, bytes);
         memset(bytes + table->first_function + i * sizeof any, 0, sizeof any);
-        tap(table->add(bytes, count_free) == MMGR_ERR_ARGUMENT, "%s: without function %u", table->name,
-            (unsigned)i);
+        tap(table->add(bytes, count_free) == MMGR_ERR_ARGUMENT, "%s: without function %u",
+            table->name, (unsigned)i);
     }
     fill(table, bytes);
     memset(bytes + offsetof(mmgr_device_ops, name), 0, sizeof(char *));
@@ -244,7 +248,8 @@ static void test_builder(void)
 
 static void open_services(void)
 {
-    struct mmgr_config_options given = {sizeof given, MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE};
+    struct mmgr_config_options given = {sizeof given,
+                                        MMGR_CONFIG_NO_ENVIRONMENT | MMGR_CONFIG_NO_FILE};
     struct mmgr_store_options records = {sizeof records};
     struct mmgr_hub_options hubs = {sizeof hubs};
     given.root = folder;
