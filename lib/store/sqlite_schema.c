@@ -126,7 +126,8 @@ static enum mmgr_result number(struct mmgr__db *db, const char *sql, int64_t *va
     return result;
 }
 
-/* *empty: there is nothing in the file yet. */
+/* *empty: there is nothing in the file yet. Inside a transaction: between two reads another process may
+ * make the schema. */
 static enum mmgr_result check_schema(struct mmgr__db *db, int *empty)
 {
     int64_t id = 0, version = 0, tables = 0;
@@ -144,6 +145,13 @@ static enum mmgr_result check_schema(struct mmgr__db *db, int *empty)
     if (id != APPLICATION_ID)
         return mmgr__db_incompatible(db->path, "is a SQLite database of another application");
     return check_version(db->path, version);
+}
+
+static enum mmgr_result check_schema_alone(struct mmgr__db *db, int *empty)
+{
+    enum mmgr_result result = mmgr__db_begin(db, 0);
+
+    return result == MMGR_OK ? mmgr__db_end(db, 0, check_schema(db, empty)) : result;
 }
 
 static enum mmgr_result create_schema(struct mmgr__db *db)
@@ -245,7 +253,7 @@ enum mmgr_result mmgr__db_prepare_guest(struct mmgr__db *db, int read_only)
 enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db)
 {
     int empty = 0;
-    enum mmgr_result result = check_schema(db, &empty);
+    enum mmgr_result result = check_schema_alone(db, &empty);
 
     if (result == MMGR_OK && empty)
         return mmgr__db_incompatible(db->path, "holds no records yet");
@@ -255,7 +263,7 @@ enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db)
 enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db)
 {
     int empty = 0;
-    enum mmgr_result result = check_schema(db, &empty);
+    enum mmgr_result result = check_schema_alone(db, &empty);
 
     /* Made under the rollback journal, so that the main file says whose it is before a WAL
      * exists. */
