@@ -329,7 +329,7 @@ int cli_parse(struct cli *cli, int argc, char **argv, const struct cli_command *
         return cli_fail_usage(cli, "a command is missing; modelmgr --help lists the commands");
     }
     if (cli->command->not_yet != NULL) {
-        return cli_fail_usage(cli, "%s: %s", cli->command->name, cli->command->not_yet);
+        return cli_fail_usage(cli, "%s", cli->command->not_yet);
     }
     status = check_fit(cli);
     *done = status != 0;

@@ -14,6 +14,7 @@
 #define ANSWER_MAX   (32u * 1024 * 1024)
 #define CALL_TIMEOUT (60 * SECOND)
 #define ATTEMPTS     3
+#define SHORT_WAIT   (5 * SECOND)
 #define PAGES_MAX    200
 
 /* One fetch. */
@@ -49,6 +50,15 @@ static int is_transient(enum mmgr_result result, const struct mmgr__http_answer 
            answer->status == 503 || answer->status == 504;
 }
 
+/* The time that a server asks for, when it is short enough to wait here; else -1. */
+static int64_t short_wait(enum mmgr_result result, const struct mmgr__http_answer *answer)
+{
+    if (result != MMGR_OK || (answer->status != 429 && answer->status != 503))
+        return -1;
+    int64_t wait = mmgr__retry_after((const char *const *)answer->headers, answer->header_count);
+    return wait <= SHORT_WAIT ? wait : -1;
+}
+
 /* GET with a few attempts; the pauses grow and are spread, so that many clients do not come back at once. */
 static enum mmgr_result get(struct fetch *fetch, const char *url, struct mmgr__http_answer *answer)
 {
@@ -59,14 +69,15 @@ static enum mmgr_result get(struct fetch *fetch, const char *url, struct mmgr__h
         enum mmgr_result result =
             mmgr__http_get(&fetch->hub->transport, fetch->hub->transport_self, fetch->hub->config,
                            url, fetch->token, accept, 1, ANSWER_MAX, CALL_TIMEOUT, answer);
+        int64_t told = short_wait(result, answer);
         uint32_t random;
 
-        if (attempt == ATTEMPTS || !is_transient(result, answer))
+        if (attempt == ATTEMPTS || (told < 0 && !is_transient(result, answer)))
             return result;
         if (result == MMGR_OK)
             mmgr__http_answer_free(answer);
         mmgr__random(&random, sizeof(random));
-        pause_for(wait / 2 + (int64_t)(random % 1024) * (wait / 1024));
+        pause_for((told > 0 ? told : 0) + wait / 2 + (int64_t)(random % 1024) * (wait / 1024));
         wait *= 3;
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The built-in loader: which weights of a file, a folder or a pipeline a request means. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -109,6 +110,15 @@ static enum mmgr_result fail_with_parts(enum mmgr_result code, const char *what,
     return result;
 }
 
+static enum mmgr_result fail_unknown_part(const mmgr_load_request *request,
+                                          const struct mmgr__strings *parts)
+{
+    char shown[MMGR__DISPLAY_ROOM], what[MMGR__DISPLAY_ROOM + 32];
+    snprintf(what, sizeof what, "has no submodel \"%s\"",
+             mmgr__display(request->submodel, shown, sizeof shown));
+    return fail_with_parts(MMGR_ERR_UNKNOWN_SUBMODEL, what, request->path, parts);
+}
+
 static enum mmgr_result check_folder_part(struct mmgr__folder *folder, const char *name)
 {
     struct mmgr__strings files = {0}, folders = {0};
@@ -135,8 +145,7 @@ static enum mmgr_result resolve(const mmgr_load_request *request, struct mmgr__f
         result = fail_with_parts(MMGR_ERR_SUBMODEL_REQUIRED,
                                  "is a pipeline: a submodel must be named", request->path, &parts);
     else if (result == MMGR_OK && !mmgr__strings_has(&parts, request->submodel))
-        result = fail_with_parts(MMGR_ERR_UNKNOWN_SUBMODEL, "has no such submodel", request->path,
-                                 &parts);
+        result = fail_unknown_part(request, &parts);
     mmgr__strings_free(&parts);
     if (result != MMGR_OK)
         return result;

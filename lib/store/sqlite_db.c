@@ -113,7 +113,8 @@ enum mmgr_result mmgr__db_fail(const struct mmgr__db *db, int rc, const char *do
     enum mmgr_result code = code_of(rc, os_errno);
 
     mmgr__fail(code, "cannot %s the record store %s: %s (SQLite %d)%s%s", doing, db->path,
-               sqlite3_errmsg(db->db), rc, os_errno != 0 ? ": " : "",
+               sqlite3_errcode(db->db) == SQLITE_OK ? sqlite3_errstr(rc) : sqlite3_errmsg(db->db),
+               rc, os_errno != 0 ? ": " : "",
                os_errno != 0 ? strerror(os_errno) : "");
     mmgr__error_set_subject(db->path);
     mmgr__error_set_errno(os_errno);

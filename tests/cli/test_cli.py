@@ -102,6 +102,7 @@ def test_what_is_not_there_yet_says_so(cli, arguments):
     result = cli.run(*arguments)
     assert result.status == 2 and result.out == ""
     assert "not available in this release" in result.err
+    assert f"{arguments[0]}: {arguments[0]}:" not in result.err
     assert cli.run(*arguments, "--json").doc["error"]["code"] == "argument"
 
 
@@ -417,7 +418,8 @@ def test_load(cli, models):
     human = cli.run("load", key, "--submodel", "unet")
     assert human.status == 0 and "cpu" in human.out
     cli.fails("submodel_required", "load", key)
-    cli.fails("unknown_submodel", "load", key, "--submodel", "no_such")
+    error = cli.fails("unknown_submodel", "load", key, "--submodel", "no_such")
+    assert '"no_such"' in error["message"]
     cli.fails("no_device", "load", key, "--submodel", "unet", "--device", "warp:7")
     cli.fails("unknown_model", "load", "nobody")
 
