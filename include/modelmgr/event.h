@@ -95,9 +95,8 @@ MMGR_API enum mmgr_result mmgr_bus_open(const struct mmgr_bus_options *options, 
  * Close a bus: events already sent are delivered first, then every subscription ends.
  *
  * @param bus  Bus, or NULL for no effect.
- * @return MMGR_OK, or MMGR_ERR_BUSY from inside a handler (nothing happens then).
- *
- * Services that were opened on the bus and its listeners must be closed before; this is not checked.
+ * @return MMGR_OK, or MMGR_ERR_BUSY from inside a handler and while a service or a listener is open on the
+ *   bus (nothing happens then).
  *
  * Thread-safety: must not race with other calls on this bus.
  * Since: 0.1

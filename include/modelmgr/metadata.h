@@ -32,13 +32,14 @@ struct mmgr_hub_options {
 MMGR_API enum mmgr_result mmgr_hub_open(const struct mmgr_hub_options *options, mmgr_hub **hub);
 
 /**
- * Close the access to the hubs. An installer that uses it must be closed before.
+ * Close the access to the hubs.
  * @param hub  Hub, or NULL for no effect.
+ * @return MMGR_OK, or MMGR_ERR_BUSY while an installer uses it (nothing happens then).
  *
  * Thread-safety: must not race with other calls on this hub.
  * Since: 0.1
  */
-MMGR_API void mmgr_hub_close(mmgr_hub *hub);
+MMGR_API enum mmgr_result mmgr_hub_close(mmgr_hub *hub);
 
 /** A host's own fetcher for another site. Members are only appended. Both functions are required and may be
  *  called from any thread. */

@@ -261,21 +261,43 @@ enum mmgr_result mmgr__bus_drain(mmgr_bus *bus)
                              : mmgr__fail(result, "an event handler cannot wait for its own end");
 }
 
+void mmgr__bus_use(mmgr_bus *bus)
+{
+    if (!bus)
+        return;
+    pthread_mutex_lock(&bus->mutex);
+    bus->users++;
+    pthread_mutex_unlock(&bus->mutex);
+}
+
+void mmgr__bus_unuse(mmgr_bus *bus)
+{
+    if (!bus)
+        return;
+    pthread_mutex_lock(&bus->mutex);
+    bus->users--;
+    pthread_mutex_unlock(&bus->mutex);
+}
+
 enum mmgr_result mmgr_bus_close(mmgr_bus *bus)
 {
     int inside;
     int started;
+    uint32_t users;
 
     if (!bus)
         return MMGR_OK;
     pthread_mutex_lock(&bus->mutex);
     inside = on_dispatcher(bus);
     started = bus->started;
-    bus->closing = !inside;
+    users = bus->users + (bus->listeners != NULL);
+    bus->closing = !inside && users == 0;
     pthread_cond_signal(&bus->work);
     pthread_mutex_unlock(&bus->mutex);
     if (inside)
         return mmgr__fail(MMGR_ERR_BUSY, "the bus cannot be closed by one of its own handlers");
+    if (users > 0)
+        return mmgr__fail(MMGR_ERR_BUSY, "services or listeners are still open on the bus");
     if (started)
         pthread_join(bus->dispatcher, NULL);
     mmgr__handlers_unref(bus->subscribers);

@@ -39,6 +39,9 @@ struct mmgr__event_data {
 enum mmgr_result mmgr__bus_send(mmgr_bus *bus, const struct mmgr__event_data *data);
 /* Wait until everything sent so far has been delivered to callbacks; BUSY from inside a handler. */
 enum mmgr_result mmgr__bus_drain(mmgr_bus *bus);
+/* While a service uses the bus, closing it is BUSY. NULL allowed. */
+void mmgr__bus_use(mmgr_bus *bus);
+void mmgr__bus_unuse(mmgr_bus *bus);
 /* 1 when called on the bus's dispatcher thread. */
 int mmgr__bus_in_handler(const mmgr_bus *bus);
 

@@ -86,6 +86,7 @@ struct mmgr_bus {
     struct event_queue queue;
     uint64_t sequence, tickets, delivered;
     int started, closing, busy;
+    uint32_t users; /* services that send on it */
     pthread_t dispatcher;
     struct mmgr__handlers *subscribers;
     struct mmgr_listener *listeners;

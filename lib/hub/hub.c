@@ -49,10 +49,31 @@ enum mmgr_result mmgr_hub_open(const struct mmgr_hub_options *options, mmgr_hub 
     return MMGR_OK;
 }
 
-void mmgr_hub_close(mmgr_hub *hub)
+void mmgr__hub_use(mmgr_hub *hub)
 {
+    pthread_mutex_lock(&hub->mutex);
+    hub->users++;
+    pthread_mutex_unlock(&hub->mutex);
+}
+
+void mmgr__hub_unuse(mmgr_hub *hub)
+{
+    pthread_mutex_lock(&hub->mutex);
+    hub->users--;
+    pthread_mutex_unlock(&hub->mutex);
+}
+
+enum mmgr_result mmgr_hub_close(mmgr_hub *hub)
+{
+    uint32_t users;
+
     if (!hub)
-        return;
+        return MMGR_OK;
+    pthread_mutex_lock(&hub->mutex);
+    users = hub->users;
+    pthread_mutex_unlock(&hub->mutex);
+    if (users > 0)
+        return mmgr__fail(MMGR_ERR_BUSY, "an installer still uses the hub");
     while (hub->fetchers) {
         struct fetcher *fetcher = hub->fetchers;
 
@@ -65,6 +86,7 @@ void mmgr_hub_close(mmgr_hub *hub)
     pthread_mutex_destroy(&hub->mutex);
     mmgr_config_unref(hub->config);
     mmgr__free(hub);
+    return MMGR_OK;
 }
 
 enum mmgr_result mmgr_hub_add_fetcher(mmgr_hub *hub, const mmgr_fetcher_ops *ops, void *self,

@@ -82,12 +82,16 @@ struct mmgr_hub {
     mmgr_config *config;
     mmgr_transport_ops transport; /* copied */
     void *transport_self;
-    pthread_mutex_t mutex; /* guards the list; its nodes never change once linked */
+    pthread_mutex_t mutex; /* guards users and the list; its nodes never change once linked */
     struct fetcher *fetchers;
+    uint32_t users;
     int64_t retry_ns; /* first pause before a failed call is tried again */
 };
 enum mmgr_result mmgr__hf_fetch(mmgr_hub *hub, const mmgr_source *source, const char *token,
                                 mmgr_metadata **metadata);
+/* While a service uses the hub, closing it is BUSY. */
+void mmgr__hub_use(mmgr_hub *hub);
+void mmgr__hub_unuse(mmgr_hub *hub);
 /* Whether mmgr_hub_fetch() has a fetcher for this source: 0 for a plain URL. */
 int mmgr__hub_knows(mmgr_hub *hub, const mmgr_source *source);
 

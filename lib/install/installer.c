@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "hub/hub.h"
 #include "install/install.h"
 #include "store/store.h"
 #include "transfer/transfer.h"
@@ -121,6 +122,8 @@ static void let_go(mmgr_installer *installer)
         mmgr_install_unref(job);
     }
     mmgr__store_unuse(installer->store);
+    mmgr__hub_unuse(installer->hub);
+    mmgr__bus_unuse(installer->bus);
     mmgr__queue_unhold(installer->queue);
     mmgr_config_unref(installer->config);
     mmgr_prober_unref(installer->prober);
@@ -148,8 +151,10 @@ enum mmgr_result mmgr_installer_open(const struct mmgr_installer_options *option
     made->queue = given.queue;
     mmgr__queue_hold(made->queue);
     made->hub = given.hub;
+    mmgr__hub_use(made->hub);
     made->prober = mmgr_prober_ref(given.prober);
     made->bus = given.bus;
+    mmgr__bus_use(made->bus);
     made->read_only = (given.flags & MMGR_INSTALLER_READ_ONLY) != 0;
     made->next_id = 1;
     made->jobs_tail = &made->jobs;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/event.h"
 #include "base/config.h"
 #include "base/options.h"
 #include "device/device.h"
@@ -55,6 +56,7 @@ static void free_service(mmgr_load_service *service)
 {
     mmgr_device_unref(service->device);
     mmgr_loader_registry_unref(service->registry);
+    mmgr__bus_unuse(service->bus);
     mmgr__store_unuse(service->store);
     mmgr_config_unref(service->config);
     pthread_mutex_destroy(&service->moves);
@@ -70,6 +72,7 @@ static enum mmgr_result set_up(mmgr_load_service *service,
     service->store = options->store;
     mmgr__store_use(service->store);
     service->bus = options->bus;
+    mmgr__bus_use(service->bus);
     enum mmgr_result result = budget(options->config, "max_cache_ram", options->max_ram,
                                      default_ram(), &service->max_ram);
     if (result == MMGR_OK)

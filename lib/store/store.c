@@ -187,6 +187,7 @@ enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_
     pthread_mutex_init(&made->write, NULL);
     made->pid = getpid();
     made->bus = given.bus;
+    mmgr__bus_use(made->bus);
     made->read_only = (given.flags & MMGR_STORE_READ_ONLY) != 0;
     if (given.config != NULL) {
         made->config = mmgr_config_ref(given.config);
@@ -196,6 +197,7 @@ enum mmgr_result mmgr_store_open(const struct mmgr_store_options *options, mmgr_
     }
     result = open_backend(&given, made);
     if (result != MMGR_OK) {
+        mmgr__bus_unuse(made->bus);
         free_store(made);
         return result;
     }
@@ -213,6 +215,7 @@ enum mmgr_result mmgr_store_close(mmgr_store *store)
         if (store->bus != NULL && mmgr__bus_in_handler(store->bus))
             return mmgr__fail(MMGR_ERR_BUSY, "a store cannot be closed from a handler of its bus");
         store->ops->close(store->self);
+        mmgr__bus_unuse(store->bus);
     }
     /* In a forked child the back end's handles belong to the parent and are left alone. */
     free_store(store);

@@ -20,6 +20,7 @@ static void destroy(mmgr_queue *queue)
     mmgr__free(queue->runners);
     mmgr__curl_free(queue->curl);
     mmgr__handlers_unref(queue->defaults);
+    mmgr__bus_unuse(queue->bus);
     if (queue->owns_bus)
         mmgr_bus_close(queue->bus);
     mmgr_config_unref(queue->config);
@@ -78,6 +79,7 @@ static enum mmgr_result set_up(mmgr_queue *queue, const struct mmgr_queue_option
             return rc;
         queue->owns_bus = 1;
     }
+    mmgr__bus_use(queue->bus);
     queue->self = o->transport_self;
     if (o->transport != NULL) {
         queue->ops = &queue->host_ops;

@@ -340,6 +340,8 @@ static void close_all(struct host *host)
         expect(host->close_from_handler[i], MMGR_ERR_BUSY, "no close or wait in a handler");
     expect(mmgr_store_close(host->store), MMGR_ERR_BUSY, "the store is in use");
     expect(mmgr_queue_close(host->queue), MMGR_ERR_BUSY, "the queue is in use");
+    expect(mmgr_hub_close(host->hub), MMGR_ERR_BUSY, "the hub is in use");
+    expect(mmgr_bus_close(host->bus), MMGR_ERR_BUSY, "the bus is in use");
     expect(mmgr_installer_close(host->installer), MMGR_OK, "installer closed");
     expect(mmgr_store_close(host->store), MMGR_ERR_BUSY, "the load service still uses the store");
     expect(mmgr_load_service_close(host->loads), MMGR_OK, "load service closed");

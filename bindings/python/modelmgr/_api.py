@@ -92,7 +92,7 @@ PROTOTYPES = {
     "mmgr_field_name": (c_char_p, [c_int32]),
     "mmgr_hash_path": (c_int32, [c_char_p, c_char_p, POINTER(c_void_p)]),
     "mmgr_hub_add_fetcher": (c_int32, [c_void_p, c_void_p, c_void_p, USER_FREE_FN]),
-    "mmgr_hub_close": (None, [c_void_p]),
+    "mmgr_hub_close": (c_int32, [c_void_p]),
     "mmgr_hub_fetch": (c_int32, [c_void_p, c_void_p, c_char_p, POINTER(c_void_p)]),
     "mmgr_hub_open": (c_int32, [c_void_p, POINTER(c_void_p)]),
     "mmgr_install_error": (c_void_p, [c_void_p]),
