@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/config.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -333,12 +334,49 @@ static enum mmgr_result start_fetch(mmgr_install *job)
                                   : submit_download(job);
 }
 
-/* A plan from a journal is done as it is, pinned to its commit; only what it says of a local
- * source may be out of date. */
+/* Put another endpoint in front of one URL of a repository. */
+static enum mmgr_result move_url(char **url, const char *mark, const char *endpoint)
+{
+    const char *rest = *url ? strstr(*url, mark) : NULL;
+    if (!rest)
+        return MMGR_OK;
+    char *moved = mmgr__printf("%s%s", endpoint, rest);
+    if (!moved)
+        return mmgr__oom();
+    mmgr__free(*url);
+    *url = moved;
+    return MMGR_OK;
+}
+
+/* A repository is fetched from the hub that is configured now: a mirror may have taken the place of the
+ * one that the plan was made with. The commit and the hashes stay, so nothing else can come. */
+static enum mmgr_result move_to_endpoint(mmgr_installer *installer, mmgr_plan *plan)
+{
+    const char *endpoint = mmgr__config_hf_endpoint(installer->config);
+    if (!plan->repo || !endpoint)
+        return MMGR_OK;
+    char *mark = mmgr__printf("/%s/resolve/", plan->repo);
+    char *page = mmgr__printf("/%s", plan->repo);
+    enum mmgr_result result = mark && page ? MMGR_OK : mmgr__oom();
+    pthread_mutex_lock(&installer->mutex); /* hosts may be looking at the job's plan */
+    for (size_t i = 0; result == MMGR_OK && i < plan->count; i++)
+        result = move_url(&plan->files[i].from, mark, endpoint);
+    if (result == MMGR_OK)
+        result = move_url(&plan->page_url, page, endpoint);
+    pthread_mutex_unlock(&installer->mutex);
+    mmgr__free(mark);
+    mmgr__free(page);
+    return result;
+}
+
+/* A plan from a journal is done as it is, pinned to its commit; only the hub's address and what it says
+ * of a local source may be out of date. */
 static enum mmgr_result plan_job(mmgr_install *job)
 {
-    if (job->plan && !job->plan->local)
-        return mmgr__plan_check_duplicate(job->installer, job->plan);
+    if (job->plan && !job->plan->local) {
+        enum mmgr_result result = move_to_endpoint(job->installer, job->plan);
+        return result == MMGR_OK ? mmgr__plan_check_duplicate(job->installer, job->plan) : result;
+    }
     if (!job->parsed)
         return mmgr__fail(MMGR_ERR_PATH_NOT_FOUND, "%s is not there any more", job->source);
     struct mmgr_install_options options = {.struct_size = sizeof options,

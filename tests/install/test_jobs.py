@@ -13,6 +13,7 @@ import pytest
 
 from driver import Host, REMOVE_FORCE, REMOVE_INSIDE, REMOVE_KEEP, TERMINAL, left_in_staging, \
     put, rows, sha256, tree, violations, visible
+from loopback_hub import LoopbackHub
 
 SLOW = {"kind": "slow", "host": "cdn", "rate": 3_000_000}
 
@@ -181,6 +182,20 @@ def test_a_new_submission_takes_the_interrupted_job_up(root, hub):
         job = host.install("acme/pipe")
         assert job["id"] == paused["id"] and job["status"] == "completed"
         assert host.prune()["code"] == "ok" and host.jobs()["jobs"] == []
+
+
+def test_a_job_goes_on_at_the_hub_that_is_configured_now(root, hub, repos):
+    """The hub of the first try is gone; what came from it is not fetched again."""
+    with LoopbackHub(repos) as first:
+        first.faults.install(SLOW)
+        with Host(root, first.endpoint) as host:
+            running(host, host.submit(source="acme/pipe")["job"], 4_000_000)
+    with Host(root, hub.endpoint) as host:
+        job = host.install("acme/pipe")
+        assert job["status"] == "completed", job
+        assert job["record"]["source_url"] == f"{hub.endpoint}/acme/pipe"
+    assert bytes_sent(hub) < job["total"] - 1_000_000
+    assert not violations(root) and left_in_staging(root) == []
 
 
 def test_the_same_source_twice_is_one_job(host, hub):
