@@ -34,6 +34,7 @@ const struct config_field mmgr__config_fields[CONFIG_FIELDS] = {
         {"hf_hub_cache", CONFIG_KIND_PATH, NULL, NULL, {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}},
     [CONFIG_CIVITAI_ENDPOINT] =
         {"civitai_endpoint", CONFIG_KIND_URL, "https://civitai.com", NULL, {NULL}},
+    [CONFIG_CA_FILE] = {"ca_file", CONFIG_KIND_PATH, NULL, NULL, {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}},
 };
 
 int mmgr__config_field_find(const char *name)

@@ -29,6 +29,7 @@ enum config_field_id {
     CONFIG_HF_HOME,
     CONFIG_HF_HUB_CACHE,
     CONFIG_CIVITAI_ENDPOINT,
+    CONFIG_CA_FILE,
     CONFIG_FIELDS
 };
 

@@ -42,7 +42,8 @@ struct curl_transfer {
 };
 
 /* Set up the easy handle of a transfer. */
-enum mmgr_result mmgr__curl_prepare(struct curl_transfer *transfer, const mmgr_request *request);
+enum mmgr_result mmgr__curl_prepare(struct curl_transfer *transfer, const mmgr_request *request,
+                                    const char *ca_file);
 /* Our code and message for what libcurl says. */
 enum mmgr_result mmgr__curl_verdict(struct curl_transfer *transfer, CURLcode code,
                                     const char **message);

@@ -240,7 +240,8 @@ static long to_ms(int64_t ns, int64_t otherwise)
     return value > 86400000 ? 86400000L : (long)value;
 }
 
-enum mmgr_result mmgr__curl_prepare(struct curl_transfer *transfer, const mmgr_request *request)
+enum mmgr_result mmgr__curl_prepare(struct curl_transfer *transfer, const mmgr_request *request,
+                                    const char *ca_file)
 {
     CURL *easy = transfer->easy;
     enum mmgr_result rc = add_headers(transfer, request);
@@ -281,6 +282,8 @@ enum mmgr_result mmgr__curl_prepare(struct curl_transfer *transfer, const mmgr_r
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, transfer);
     SET(CURLOPT_ERRORBUFFER, transfer->curl_message);
+    if (ca_file != NULL)
+        SET(CURLOPT_CAINFO, ca_file);
     SET(CURLOPT_PRIVATE, transfer);
 #undef SET
     /* libcurl may be built without HSTS; then there is nothing to switch off. */

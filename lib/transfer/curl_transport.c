@@ -17,6 +17,7 @@ struct mmgr__curl {
     CURLM *multi;
     pthread_t thread;
     int started, closing;
+    char *ca_file;
     struct curl_transfer *transfers; /* every transfer whose end has not been told */
 };
 
@@ -134,7 +135,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-enum mmgr_result mmgr__curl_new(struct mmgr__curl **transport)
+enum mmgr_result mmgr__curl_new(const char *ca_file, struct mmgr__curl **transport)
 {
     pthread_once(&init_once, init_libcurl);
     if (init_result != CURLE_OK)
@@ -143,8 +144,11 @@ enum mmgr_result mmgr__curl_new(struct mmgr__curl **transport)
     struct mmgr__curl *self = mmgr__alloc0(1, sizeof *self);
     if (self == NULL)
         return mmgr__oom();
+    self->ca_file = mmgr__strdup(ca_file);
     self->multi = curl_multi_init();
-    if (self->multi == NULL) {
+    if (self->multi == NULL || (ca_file != NULL && self->ca_file == NULL)) {
+        curl_multi_cleanup(self->multi);
+        mmgr__free(self->ca_file);
         mmgr__free(self);
         return mmgr__oom();
     }
@@ -168,6 +172,7 @@ void mmgr__curl_free(struct mmgr__curl *self)
     }
     curl_multi_cleanup(self->multi);
     pthread_mutex_destroy(&self->lock);
+    mmgr__free(self->ca_file);
     mmgr__free(self);
 }
 
@@ -182,7 +187,8 @@ static enum mmgr_result new_transfer(struct mmgr__curl *self, const mmgr_request
     transfer->sink = *sink;
     transfer->easy = curl_easy_init();
     enum mmgr_result rc =
-        transfer->easy != NULL ? mmgr__curl_prepare(transfer, request) : mmgr__oom();
+        transfer->easy != NULL ? mmgr__curl_prepare(transfer, request, self->ca_file)
+                               : mmgr__oom();
     if (rc != MMGR_OK) {
         drop(transfer);
         return rc;

@@ -86,7 +86,8 @@ static enum mmgr_result set_up(mmgr_queue *queue, const struct mmgr_queue_option
         return MMGR_OK;
     }
     queue->ops = mmgr__curl_ops();
-    enum mmgr_result rc = mmgr__curl_new(&queue->curl);
+    enum mmgr_result rc = mmgr__curl_new(
+        queue->config != NULL ? mmgr_config_get(queue->config, "ca_file") : NULL, &queue->curl);
     queue->self = queue->curl;
     return rc;
 }

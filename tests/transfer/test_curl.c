@@ -306,7 +306,7 @@ static void address_guard(void **state)
     struct mmgr__curl *curl = NULL;
     struct note note;
     const char *where = url("MMGR_TEST_HUB", "/files/small.bin");
-    assert_int_equal(mmgr__curl_new(&curl), MMGR_OK);
+    assert_int_equal(mmgr__curl_new(NULL, &curl), MMGR_OK);
     set_fault(NULL);
     finish(curl, &note, begin(curl, &note, 0, where, UINT64_MAX));
     assert_int_equal(note.result, MMGR_ERR_REFUSED_ADDRESS);
@@ -334,7 +334,7 @@ static void transport_contract(void **state)
     struct mmgr__curl *curl = NULL;
     struct note note;
     const char *where = url("MMGR_TEST_HUB", "/files/big.bin");
-    assert_int_equal(mmgr__curl_new(&curl), MMGR_OK);
+    assert_int_equal(mmgr__curl_new(NULL, &curl), MMGR_OK);
     set_fault(NULL);
     finish(curl, &note, begin(curl, &note, MMGR_REQUEST_ALLOW_PRIVATE, where, 100000));
     assert_int_equal(note.result, MMGR_ERR_TOO_LARGE);

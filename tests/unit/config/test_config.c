@@ -52,6 +52,8 @@ static const char *const variables[] = {
     "HUGGING_FACE_HUB_TOKEN",
     "HF_TOKEN_PATH",
     "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
     "XDG_DATA_HOME",
     "XDG_CACHE_HOME",
     "CIVITAI_API_KEY",
@@ -130,6 +132,7 @@ static void defaults(void **state)
         {"hf_home", "$/.cache/huggingface"},
         {"hf_hub_cache", "$/.cache/huggingface/hub"},
         {"civitai_endpoint", "https://civitai.com"},
+        {"ca_file", NULL},
     };
     mmgr_config *config = open_config(0);
     int64_t number = 0;
@@ -470,7 +473,7 @@ static void bound_tokens(void **state)
     assert_null(strstr(json, "civ_key"));
     root = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(root);
-    assert_int_equal(json_object_size(root), 19);
+    assert_int_equal(json_object_size(root), 20);
     assert_int_equal(json_array_size(json_object_get(json_object_get(root, "tokens"), "value")), 4);
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(root, "max_convert_cache"), "value")),
