@@ -348,8 +348,8 @@ static enum mmgr_result move_url(char **url, const char *mark, const char *endpo
     return MMGR_OK;
 }
 
-/* A repository is fetched from the hub that is configured now: a mirror may have taken the place of the
- * one that the plan was made with. The commit and the hashes stay, so nothing else can come. */
+/* A repository is fetched from the hub that is configured now: a mirror may have taken the place of
+ * the one that the plan was made with. The commit and the hashes stay, so nothing else can come. */
 static enum mmgr_result move_to_endpoint(mmgr_installer *installer, mmgr_plan *plan)
 {
     const char *endpoint = mmgr__config_hf_endpoint(installer->config);
@@ -369,8 +369,8 @@ static enum mmgr_result move_to_endpoint(mmgr_installer *installer, mmgr_plan *p
     return result;
 }
 
-/* A plan from a journal is done as it is, pinned to its commit; only the hub's address and what it says
- * of a local source may be out of date. */
+/* A plan from a journal is done as it is, pinned to its commit; only the hub's address and what it
+ * says of a local source may be out of date. */
 static enum mmgr_result plan_job(mmgr_install *job)
 {
     if (job->plan && !job->plan->local) {
