@@ -448,7 +448,8 @@ MMGR_API enum mmgr_result mmgr_installer_remove(mmgr_installer *installer, const
 /**
  * Compare records and disk. Changes neither.
  * @param installer  Installer.
- * @param[out] json  Given: `{"added": [], "missing": [{"key", "path"}], "orphans": [path]}`.
+ * @param[out] json  Given: `{"added": [], "missing": [{"key", "path"}], "orphans": [path]}`. Missing are the
+ *   models of which any file of the manifest is gone; orphans are weight files of no record (absolute).
  * @return MMGR_OK; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
  *
  * Thread-safety: safe.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Comparing records and disk: which models are gone, which files belong to no record. Changes
+/* Comparing records and disk: which models are gone or incomplete, which files belong to no record. Changes
  * neither. */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/path.h"
 #include "install/install.h"
+#include "store/store.h"
 
 static int compare(const void *a, const void *b)
 {
@@ -35,25 +36,39 @@ static int belongs(const struct mmgr__strings *locations, const char *path)
     return found;
 }
 
-static enum mmgr_result compare_records(const mmgr_record_list *list,
-                                        struct mmgr__strings *locations, struct mmgr__buf *missing)
+struct comparison {
+    struct mmgr__strings locations;
+    struct mmgr__buf json; /* the missing models so far */
+    int count;
+};
+
+/* Is the model there, with every file of its manifest? Their content is not this call's concern. */
+static int is_there(const char *location, const mmgr_record *record)
 {
-    int count = 0;
-    for (uint32_t i = 0; i < mmgr_record_list_count(list); i++) {
-        const mmgr_record *record = mmgr_record_list_at(list, i);
-        const char *location = mmgr_record_location(record);
-        struct stat st;
-        if (location && !mmgr__strings_add(locations, location))
-            return mmgr__oom();
-        if (location && mmgr__io_stat(AT_FDCWD, location, &st, 1) == 0)
-            continue;
-        mmgr__buf_puts(missing, count++ ? ",{\"key\":" : "{\"key\":");
-        mmgr__buf_json_string(missing, mmgr_record_text(record, MMGR_FIELD_KEY));
-        mmgr__buf_puts(missing, ",\"path\":");
-        mmgr__buf_json_string(missing, mmgr_record_text(record, MMGR_FIELD_PATH));
-        mmgr__buf_puts(missing, "}");
+    struct stat st;
+    int there = location && mmgr__io_stat(AT_FDCWD, location, &st, 1) == 0;
+    for (uint32_t i = 0; there && i < mmgr_record_file_count(record); i++) {
+        const char *relative = mmgr_record_file_path(record, i);
+        char *path = *relative ? mmgr__path_join(location, relative) : mmgr__strdup(location);
+        there = !path || mmgr__io_stat(AT_FDCWD, path, &st, 1) == 0;
+        mmgr__free(path);
     }
-    mmgr__strings_sort(locations);
+    return there;
+}
+
+static enum mmgr_result compare_record(const mmgr_record *record, void *user)
+{
+    struct comparison *comparison = user;
+    const char *location = mmgr_record_location(record);
+    if (location && !mmgr__strings_add(&comparison->locations, location))
+        return mmgr__oom();
+    if (is_there(location, record))
+        return MMGR_OK;
+    mmgr__buf_puts(&comparison->json, comparison->count++ ? ",{\"key\":" : "{\"key\":");
+    mmgr__buf_json_string(&comparison->json, mmgr_record_text(record, MMGR_FIELD_KEY));
+    mmgr__buf_puts(&comparison->json, ",\"path\":");
+    mmgr__buf_json_string(&comparison->json, mmgr_record_text(record, MMGR_FIELD_PATH));
+    mmgr__buf_puts(&comparison->json, "}");
     return MMGR_OK;
 }
 
@@ -86,26 +101,22 @@ enum mmgr_result mmgr_installer_sync(mmgr_installer *installer, char **json)
 {
     if (!installer || !json)
         return mmgr__bad_argument(installer ? "json" : "installer");
-    mmgr_record_list *list;
-    enum mmgr_result result = mmgr_store_search(installer->store, NULL, &list);
-    if (result != MMGR_OK)
-        return result;
-    struct mmgr__strings locations = {0};
-    struct mmgr__buf buf = {0};
-    mmgr__buf_puts(&buf, "{\"added\":[],\"missing\":[");
-    result = compare_records(list, &locations, &buf);
-    mmgr__buf_puts(&buf, "],\"orphans\":[");
+    struct comparison comparison = {.count = 0};
+    struct mmgr__buf *buf = &comparison.json;
+    mmgr__buf_puts(buf, "{\"added\":[],\"missing\":[");
+    enum mmgr_result result = mmgr__store_each(installer->store, compare_record, &comparison);
+    mmgr__strings_sort(&comparison.locations);
+    mmgr__buf_puts(buf, "],\"orphans\":[");
     if (result == MMGR_OK)
-        result = find_orphans(installer, &locations, &buf);
-    mmgr__buf_puts(&buf, "]}");
-    char *text = mmgr__buf_take(&buf);
+        result = find_orphans(installer, &comparison.locations, buf);
+    mmgr__buf_puts(buf, "]}");
+    char *text = mmgr__buf_take(buf);
     if (result == MMGR_OK && !text)
         result = mmgr__oom();
     if (result == MMGR_OK)
         *json = text;
     else
         mmgr__free(text);
-    mmgr__strings_free(&locations);
-    mmgr_record_list_free(list);
+    mmgr__strings_free(&comparison.locations);
     return result;
 }

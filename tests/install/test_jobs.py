@@ -425,6 +425,9 @@ def test_sync(host, models, root):
     shutil.rmtree(root / "models/sd-1/lora")
     assert host.sync()["out"] == {"added": [], "missing": [], "orphans": []}
     assert kept["key"] == rows(root)[0]["key"]
+    # one file of many is enough to miss
+    next((root / "models").rglob("unet/*.safetensors")).unlink()
+    assert host.sync()["out"]["missing"] == [{"key": kept["key"], "path": kept["path"]}]
 
 
 def test_a_local_source_that_changed_is_copied_anew(root, hub, models, tmp_path):
