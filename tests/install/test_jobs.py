@@ -428,6 +428,7 @@ def test_sync(host, models, root):
     # one file of many is enough to miss
     next((root / "models").rglob("unet/*.safetensors")).unlink()
     assert host.sync()["out"]["missing"] == [{"key": kept["key"], "path": kept["path"]}]
+    host.remove(key=kept["key"], mode=REMOVE_INSIDE)
 
 
 def test_a_local_source_that_changed_is_copied_anew(root, hub, models, tmp_path):
