@@ -241,8 +241,6 @@ def test_the_sweep_notices_a_record_without_its_bytes(hub, models, small, tmp_pa
     assert any("belongs to no record" in v for v in scenario.check_end(root))
 
 
-@pytest.mark.skipif(not FULL, reason="a sweep of the full tier")
-@pytest.mark.skipif(not shutil.which("strace"), reason="there is no strace")
 def test_kill_at_each_system_call(hub, models, small, tmp_path):
     """The same from outside: the kernel's calls are counted, those of SQLite among them."""
     root, scenario = tmp_path / "root", Scenario("local", hub, models)

@@ -4,12 +4,11 @@ import os
 import pathlib
 
 import pytest
+import safetensors
 import tensors
 from loopback_hub import LoopbackHub
 
 import modelmgr
-
-safetensors = pytest.importorskip("safetensors")
 
 SUBMODELS = {
     "unet": "diffusion_pytorch_model",
