@@ -153,10 +153,12 @@ run_tests() { # NAME DIR MESON-TEST-ARGUMENTS...
     shift 2
     in_time "$name" || return
     rm -f "$dir/meson-logs/$name"*.json "$logs/failures-$name.txt"
-    # A home of their own shows that nothing is written into the user's.
-    mkdir -p "$build/home"
-    HOME=$build/home timeout -k 20 "$(remaining)" "${launcher[@]}" meson test -C "$dir" \
-        --no-rebuild --num-processes "$jobs" --logbase "$name" "$@" \
+    # A home of their own shows that nothing is written into the user's. pytest keeps the folders of
+    # its last runs, and they may be looked at after a failure, so the temporary ones lie here too.
+    rm -rf "$build/tmp"
+    mkdir -p "$build/home" "$build/tmp"
+    HOME=$build/home TMPDIR=$build/tmp timeout -k 20 "$(remaining)" "${launcher[@]}" \
+        meson test -C "$dir" --no-rebuild --num-processes "$jobs" --logbase "$name" "$@" \
         </dev/null >"$logs/test-$name.log" 2>&1 || status=$?
     file=$(find "$dir/meson-logs" -maxdepth 1 -name "$name*.json" | head -n 1)
     if [ -z "$file" ] || ! counts=$(/usr/bin/python3 "$root/tests/gates/count.py" "$file" \
@@ -174,6 +176,7 @@ run_tests() { # NAME DIR MESON-TEST-ARGUMENTS...
         echo "FAILED: $name has no tests"
         f=1
     fi
+    [ "$f" -gt 0 ] || rm -rf "$build/tmp"
     echo "$name: $p passed, $f failed, $s skipped"
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
