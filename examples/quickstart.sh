@@ -71,7 +71,7 @@ install_packages() {
 start_hub() {
     local pipeline=$demo/hub/demo/tiny-stable-diffusion waited=0
     "$python" "$root/tests/models/make_model.py" pipeline --family sd-1 --variants default,fp16 \
-        --out "$pipeline"
+        --out "$pipeline" >/dev/null
     "$python" "$root/tests/hub/loopback_hub.py" --repos "$demo/hub" --port-file "$demo/port" \
         >"$demo/hub.log" 2>&1 &
     hub_pid=$!
@@ -87,19 +87,33 @@ start_hub() {
     HF_ENDPOINT=$(head -n 1 "$demo/port")
     export HF_ENDPOINT NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
     unset HF_TOKEN HF_HUB_OFFLINE
-    echo "$HF_ENDPOINT serves demo/tiny-stable-diffusion: a true Stable Diffusion 1 in structure, small"
-    echo "in numbers, with random weights."
+    echo "$HF_ENDPOINT serves demo/tiny-stable-diffusion: a true Stable Diffusion 1 in"
+    echo "structure, small in numbers, with random weights."
 }
 
-# What the record of the source says: key, folder, and the submodel to look at.
+# The key of the model that is there already when a source is installed again; fails otherwise.
+# A plan downloads nothing, and its refusal names the key.
+installed_key() {
+    "$build/examples/cli/modelmgr" --json install --dry-run "$1" 2>/dev/null | "$python" -c '
+import json, sys
+error = json.load(sys.stdin).get("error", {})
+if error.get("code") != "duplicate_model":
+    sys.exit(1)
+print(error["subject"])'
+}
+
+# What a record says, the newest if no key is given: key, folder, and the submodel to look at.
 describe() {
-    "$python" - "$1" <<'PYTHON'
+    "$python" - "$@" <<'PYTHON'
 import json
 import os
 import sys
 
 models = json.load(open(sys.argv[1]))["models"]
-record = max(models, key=lambda found: found["created_at"])
+if sys.argv[2:]:
+    record = next(found for found in models if found["key"] == sys.argv[2])
+else:
+    record = max(models, key=lambda found: found["created_at"])
 path = record.get("location") or record["path"]
 parts = [part for part in ("unet", "transformer") if os.path.isdir(os.path.join(path, part))]
 print(record["key"], parts[0] if parts else "-", path, sep="\n")
@@ -118,7 +132,8 @@ case ${1:-} in
 esac
 [ $# -le 1 ] || { echo "quickstart: one repository at most (see --help)" >&2; exit 2; }
 
-echo "This installs missing Debian packages and writes only into $build."
+echo "This installs missing Debian packages, builds libmodelmgr, and takes one model from its name"
+echo "to its weights in memory. Apart from the packages it writes only into $build."
 
 say "Packages"
 if [ "${MODELMGR_SKIP_INSTALL:-0}" = 1 ]; then
@@ -143,26 +158,24 @@ if [ $# -eq 0 ]; then
 else
     mkdir -p "$work"
     source=$1
-    export MODELMGR_ROOT=$work/models
+    export MODELMGR_ROOT=$work/root
 fi
 
 say "Install $source by name"
+installed=()
 status=0
 run install "$source" || status=$?
 if [ "$status" -ne 0 ]; then
-    [ $# -eq 1 ] || exit "$status"
     # A second run finds the model installed already; anything else is an error.
-    "$build/examples/cli/modelmgr" --json list >"$work/list.json"
-    "$python" -c 'import json, sys; sys.exit(not any(
-        (m["source"] or "").removeprefix("hf:").startswith(sys.argv[2]) for m in
-        json.load(open(sys.argv[1]))["models"]))' "$work/list.json" "$source" || exit "$status"
-    echo "It is installed already."
+    key=$(set +o pipefail; installed_key "$source") || exit "$status"
+    installed=("$key")
+    echo "That is well: the model of an earlier run is taken."
 fi
 
 say "What is installed"
 run list
 "$build/examples/cli/modelmgr" --json list >"$work/list.json"
-describe "$work/list.json" >"$work/record"
+describe "$work/list.json" "${installed[@]}" >"$work/record"
 { read -r key; read -r submodel; read -r path; } <"$work/record"
 
 say "What it is, and how that was found out"

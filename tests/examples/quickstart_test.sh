@@ -45,5 +45,28 @@ cmp "$folder/before" "$folder/after" || fail "files were left in the checkout"
 if HF_ENDPOINT=http://127.0.0.1:9 NO_PROXY=127.0.0.1 "$script" demo/absent >"$folder/out2" 2>&1 </dev/null; then
     fail "the quickstart ends well although nothing could be installed"
 fi
-rm -rf "$MMGR_BUILD_ROOT/quickstart/models"
+
+# A repository of a hub, a part of it, and the repository again in another spelling: the last run
+# must show the first model, not the newest.
+hub=
+trap '[ -z "$hub" ] || kill "$hub"; rm -rf "$folder" "$MMGR_BUILD_ROOT/quickstart/"{demo,root}' EXIT
+/usr/bin/python3 "$MMGR_SOURCE_ROOT/tests/models/make_model.py" pipeline --family sd-1 \
+    --variants default,fp16 --out "$folder/repos/acme/tiny" >/dev/null || fail "no model was made"
+/usr/bin/python3 "$MMGR_SOURCE_ROOT/tests/hub/loopback_hub.py" --repos "$folder/repos" \
+    --port-file "$folder/port" >/dev/null 2>&1 &
+hub=$!
+until [ -s "$folder/port" ] || ! kill -0 "$hub" 2>/dev/null; do
+    sleep 0.1
+done
+HF_ENDPOINT=$(head -n 1 "$folder/port")
+export HF_ENDPOINT NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
+rm -rf "$MMGR_BUILD_ROOT/quickstart/root"
+for source in acme/tiny acme/tiny::vae acme/tiny:fp16; do
+    "$script" "$source" >"$folder/out3" 2>&1 </dev/null || {
+        cat "$folder/out3"
+        fail "the quickstart failed with $source"
+    }
+done
+grep -Fq 'installed already' "$folder/out3" || fail "the repository was installed twice"
+grep -Eq 'load [0-9a-f]+ --submodel unet' "$folder/out3" || fail "another model was shown"
 exit $failed
