@@ -159,7 +159,8 @@ def test_kill_at_each_step(scenario, tmp_path):
         found += [f"step {point}: {v}" for v in after_a_kill(scenario, root)]
     print(f"{scenario.name}: {count} steps, killed at {killed} of {len(points)}")
     assert found == []
-    assert killed >= len(points) - 2
+    # A run has a few steps fewer when its bytes arrive in fewer pieces, as on a busy machine.
+    assert killed >= len(points) - max(2, len(points) // 10)
 
 
 def test_kill_again_during_recovery(scenario, tmp_path):
