@@ -25,7 +25,7 @@ int mmgr__has_weight_suffix(const char *name)
 }
 
 static enum mmgr_result add_item(struct mmgr__walk *walk, const char *relative,
-                                 const struct stat *st)
+                                 const struct stat *st, int is_link)
 {
     if (walk->count >= MAX_FILES)
         return mmgr__fail(MMGR_ERR_INVALID_FILE, "the folder holds more than %d files", MAX_FILES);
@@ -36,7 +36,8 @@ static enum mmgr_result add_item(struct mmgr__walk *walk, const char *relative,
         return mmgr__oom();
     walk->items[walk->count++] =
         (struct mmgr__walk_item){copy, (uint64_t)st->st_size,
-                                 (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+                                 (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+                                 is_link};
     return MMGR_OK;
 }
 
@@ -60,7 +61,7 @@ static enum mmgr_result walk_entry(struct mmgr__walk *walk, const char *root, co
     else if (S_ISDIR(link.st_mode))
         result = walk_folder(walk, root, relative, depth + 1);
     else if (S_ISREG(target.st_mode))
-        result = add_item(walk, relative, &target);
+        result = add_item(walk, relative, &target, S_ISLNK(link.st_mode));
     mmgr__free(full);
     mmgr__free(relative);
     return result;
@@ -107,7 +108,7 @@ enum mmgr_result mmgr__walk(const char *path, struct mmgr__walk *walk)
     if (S_ISDIR(st.st_mode))
         result = walk_folder(walk, path, "", 0);
     else if (S_ISREG(st.st_mode))
-        result = add_item(walk, "", &st);
+        result = add_item(walk, "", &st, 0);
     else
         result = mmgr__fail(MMGR_ERR_INVALID_FILE, "%s is neither a file nor a folder", path);
     if (result != MMGR_OK) {

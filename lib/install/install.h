@@ -37,6 +37,7 @@ struct mmgr_plan {
     const char *source_type;
     uint32_t flags; /* MMGR_INSTALL_* */
     int single;     /* the model is one file, not a folder */
+    int has_links;  /* some files of a local folder are reached through links */
     int named;      /* the caller chose the name */
     int key_given;  /* the caller's overrides have the key */
     int url_name;   /* the file's name comes from the server */
@@ -214,6 +215,7 @@ struct mmgr__walk_item {
     char *relative;
     uint64_t size;
     int64_t mtime_ns;
+    int is_link;
 };
 struct mmgr__walk {
     struct mmgr__walk_item *items;

@@ -90,6 +90,7 @@ static enum mmgr_result plan_local(mmgr_installer *installer, mmgr_plan *plan)
                                          NULL);
         if (result == MMGR_OK)
             plan->files[i].mtime_ns = walk.items[i].mtime_ns;
+        plan->has_links |= walk.items[i].is_link;
         mmgr__free(from);
     }
     mmgr__walk_free(&walk);
@@ -244,10 +245,11 @@ static enum mmgr_result set_identity(mmgr_plan *plan)
 }
 
 /* Where the model would go: known for local sources, which are identified before anything is
- * copied. */
+ * copied. Not for a folder of links, such as a snapshot in the hub client's cache: identification
+ * follows none, and the copy has none. */
 static enum mmgr_result set_destination(mmgr_installer *installer, mmgr_plan *plan)
 {
-    if (!plan->local) {
+    if (!plan->local || (plan->has_links && !(plan->flags & MMGR_INSTALL_INPLACE))) {
         plan->destination = mmgr__strdup(installer->models_dir);
         return plan->destination ? MMGR_OK : mmgr__oom();
     }

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import pathlib
 import shutil
 from urllib.parse import quote
 
@@ -99,6 +100,23 @@ def test_a_url_with_a_name_from_the_server(host, hub, models):
     assert record["_location"].endswith("/Sweet Thing.safetensors"), record
     assert record["name"] == "Sweet Thing" and record["source_type"] == "url"
     assert record["_files"][0]["sha256"] == sha256(models / "emb.safetensors")
+
+
+def test_a_snapshot_of_links_is_copied(host, models, tmp_path):
+    """As the hub client's cache has it: every file a relative link to its blob."""
+    snapshot, blobs = tmp_path / "hub/snapshots/tiny", tmp_path / "hub/blobs"
+    blobs.mkdir(parents=True)
+    for path in sorted(p for p in (models / "sd1").rglob("*") if p.is_file()):
+        link = snapshot / path.relative_to(models / "sd1")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        blob = blobs / hashlib.sha256(str(path).encode()).hexdigest()
+        blob.write_bytes(path.read_bytes())
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    job = host.install(snapshot)
+    assert job["status"] == "completed", job
+    assert job["record"]["path"] == "sd-1/main/tiny"
+    assert visible(job["record"]["_location"]) == tree(models / "sd1")
+    assert not any(p.is_symlink() for p in pathlib.Path(job["record"]["_location"]).rglob("*"))
 
 
 def test_local_file_and_folder_are_copied(host, models, root):
