@@ -90,6 +90,8 @@ static void one_path_for_all(void **state)
             snprintf(key, sizeof key, "p%d", i);
             record = simple_record(key, "N", "sd-1", "the-path", "");
             result = mmgr_store_add(store, record, NULL);
+            mmgr_record_unref(record);
+            mmgr_store_close(store);
             _exit(result == MMGR_OK ? 0 : result == MMGR_ERR_DUPLICATE_MODEL ? 1 : 2);
         }
     }
