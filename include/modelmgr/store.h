@@ -184,5 +184,21 @@ MMGR_API enum mmgr_result mmgr_store_search(mmgr_store *store, const struct mmgr
 MMGR_API enum mmgr_result mmgr_store_get_by_name(mmgr_store *store, const char *name, const char *base,
                                                  const char *type, mmgr_record **record);
 
+/**
+ * Absolute form of a record's path: path and vae are relative to models_dir, config_path to the root, and
+ * absolute ones stay as they are.
+ * @param store      Store that the record belongs to.
+ * @param record     Record.
+ * @param field      MMGR_FIELD_PATH, MMGR_FIELD_VAE or MMGR_FIELD_CONFIG_PATH.
+ * @param[out] path  Given: absolute path; NULL when the field is not set, is a vae that is a key (32 hex
+ *   characters), or is relative and the store was opened without a config.
+ * @return MMGR_OK; MMGR_ERR_ARGUMENT (another field); MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_resolve(const mmgr_store *store, const mmgr_record *record,
+                                             enum mmgr_field field, char **path);
+
 MMGR_END_DECLS
 #endif

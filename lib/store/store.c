@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "store/store.h"
 
 struct mmgr_store {
@@ -585,4 +586,23 @@ enum mmgr_result mmgr__store_each(mmgr_store *store,
     }
     mmgr_record_list_free(list);
     return result;
+}
+
+enum mmgr_result mmgr_store_resolve(const mmgr_store *store, const mmgr_record *record,
+                                    enum mmgr_field field, char **path)
+{
+    const char *text, *folder;
+    char *absolute = NULL;
+
+    if (store == NULL || record == NULL || path == NULL)
+        return mmgr__bad_argument(store == NULL ? "store" : record == NULL ? "record" : "path");
+    if (field != MMGR_FIELD_PATH && field != MMGR_FIELD_VAE && field != MMGR_FIELD_CONFIG_PATH)
+        return mmgr__bad_argument("field");
+    text = mmgr_record_text(record, field);
+    folder = field == MMGR_FIELD_CONFIG_PATH ? store->place.root : store->place.models_dir;
+    if (text != NULL && !(field == MMGR_FIELD_VAE && mmgr__is_hex(text, 32)) &&
+        !mmgr__store_outward(text, folder, &absolute))
+        return mmgr__oom();
+    *path = absolute;
+    return MMGR_OK;
 }

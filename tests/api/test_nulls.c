@@ -330,6 +330,7 @@ static void without_store(void)
     REFUSED(mmgr_store_exists, (NULL, NULL, NULL));
     KEPT(mmgr_record_list, mmgr_store_search, (NULL, NULL, &out));
     KEPT(mmgr_record, mmgr_store_get_by_name, (NULL, NULL, NULL, NULL, &out));
+    KEPT(char, mmgr_store_resolve, (NULL, NULL, MMGR_FIELD_PATH, &out));
 }
 
 static void without_tensor(void)

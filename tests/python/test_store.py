@@ -140,3 +140,15 @@ def test_read_only(tmp_path):
                        lambda: store.delete(key)):
             with pytest.raises(modelmgr.StateError):
                 change()
+
+
+def test_paths_are_resolved(tmp_path):
+    config = modelmgr.Config(tmp_path, environment=False)
+    with modelmgr.Store(tmp_path / "a.db", config) as store:
+        added = store.add(
+            record("one", type="main", format="diffusers", path="sd-1/main/one", vae="sd-1/vae/two"))
+        assert store.resolve(added) == str(tmp_path / "models/sd-1/main/one")
+        assert store.resolve(added, "vae") == str(tmp_path / "models/sd-1/vae/two")
+        assert store.resolve(added, "config_path") is None
+        with pytest.raises(modelmgr.ArgumentError):
+            store.resolve(added, "name")

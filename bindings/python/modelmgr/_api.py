@@ -247,6 +247,7 @@ PROTOTYPES = {
     "mmgr_store_get": (c_int32, [c_void_p, c_char_p, POINTER(c_void_p)]),
     "mmgr_store_get_by_name": (c_int32, [c_void_p, c_char_p, c_char_p, c_char_p, POINTER(c_void_p)]),
     "mmgr_store_open": (c_int32, [c_void_p, POINTER(c_void_p)]),
+    "mmgr_store_resolve": (c_int32, [c_void_p, c_void_p, c_int32, POINTER(c_void_p)]),
     "mmgr_store_search": (c_int32, [c_void_p, c_void_p, POINTER(c_void_p)]),
     "mmgr_store_update": (c_int32, [c_void_p, c_char_p, c_char_p, POINTER(c_void_p)]),
     "mmgr_store_version": (c_char_p, [c_void_p]),

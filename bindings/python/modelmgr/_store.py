@@ -9,7 +9,8 @@ from . import _structs
 from ._api import CONSTANTS
 from ._config import Config
 from ._handle import Core, Service
-from ._library import check, decode, encode, encode_json, encode_path, lib, options, out
+from ._library import (check, decode, encode, encode_json, encode_path, lib, options, out,
+                       take_text)
 from ._record import Record
 
 
@@ -75,6 +76,11 @@ class Store(Service):
         return Record._from_given(
             self._get(lib.mmgr_store_get_by_name, encode(name, "name"), encode(base, "base"),
                       encode(type, "type")).value)
+
+    def resolve(self, record: Record, field: str = "path") -> Optional[str]:
+        """Absolute form of a record's "path", "vae" or "config_path"; None when it has none."""
+        number = CONSTANTS.get("MMGR_FIELD_" + field.upper(), 0)
+        return take_text(self._get(lib.mmgr_store_resolve, record._ref.pointer, number))
 
     def exists(self, key: str) -> bool:
         found = c_int()

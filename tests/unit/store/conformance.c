@@ -319,6 +319,19 @@ static void newer_content_survives(void **state)
     assert_ok(mmgr_store_close(store));
 }
 
+static void resolves(const mmgr_store *store, const mmgr_record *record, enum mmgr_field field,
+                     const char *expected)
+{
+    char *path = NULL;
+
+    assert_ok(mmgr_store_resolve(store, record, field, &path));
+    if (expected == NULL)
+        assert_null(path);
+    else
+        assert_string_equal(path, expected);
+    mmgr_string_free(path);
+}
+
 static void paths_resolve_by_config(void **state)
 {
     mmgr_config *config = config_at(folder);
@@ -326,7 +339,7 @@ static void paths_resolve_by_config(void **state)
         .struct_size = sizeof options, .path = store_path(), .config = config};
     mmgr_store *store;
     mmgr_record *record, *added = NULL;
-    char more[8192], path[8192];
+    char more[8192], path[8192], *unresolved = NULL;
 
     assert_ok(mmgr_store_open(&options, &store));
     snprintf(path, sizeof path, "%s/models/./sd-1/x", folder);
@@ -336,8 +349,18 @@ static void paths_resolve_by_config(void **state)
     assert_string_equal(mmgr_record_text(added, MMGR_FIELD_PATH), "sd-1/x");
     assert_string_equal(mmgr_record_text(added, MMGR_FIELD_VAE), "v");
     assert_string_equal(mmgr_record_location(added), in_folder("models/sd-1/x"));
+    resolves(store, added, MMGR_FIELD_PATH, in_folder("models/sd-1/x"));
+    resolves(store, added, MMGR_FIELD_VAE, in_folder("models/v"));
+    resolves(store, added, MMGR_FIELD_CONFIG_PATH, NULL);
+    assert_error(mmgr_store_resolve(store, added, MMGR_FIELD_NAME, &unresolved), MMGR_ERR_ARGUMENT,
+                 NULL, "field", NULL);
     mmgr_record_unref(record);
     mmgr_record_unref(added);
+    record = simple_record("v", "N", "sd-1", "/elsewhere/y",
+                           "\"vae\":\"0123456789abcdef0123456789abcdef\"");
+    resolves(store, record, MMGR_FIELD_PATH, "/elsewhere/y");
+    resolves(store, record, MMGR_FIELD_VAE, NULL); /* a key, not a path */
+    mmgr_record_unref(record);
     /* The same place in another spelling is the same path. */
     record = simple_record("k2", "N", "sd-1", "sd-1//./x", "");
     assert_error(mmgr_store_add(store, record, NULL), MMGR_ERR_DUPLICATE_MODEL, "sd-1/x", "path",
@@ -355,6 +378,7 @@ static void paths_resolve_by_config(void **state)
     record = record_of(more);
     assert_ok(mmgr_store_add(store, record, &added));
     assert_string_equal(mmgr_record_text(added, MMGR_FIELD_CONFIG_PATH), "configs/v1.yaml");
+    resolves(store, added, MMGR_FIELD_CONFIG_PATH, in_folder("configs/v1.yaml"));
     mmgr_record_unref(record);
     mmgr_record_unref(added);
     assert_ok(mmgr_store_close(store));
