@@ -12,7 +12,7 @@
 
 enum mmgr__io_op {
     MMGR__IO_OPEN_WRITE, MMGR__IO_WRITE, MMGR__IO_TRUNCATE, MMGR__IO_ALLOCATE, MMGR__IO_FSYNC,
-    MMGR__IO_RENAME, MMGR__IO_UNLINK, MMGR__IO_MKDIR, MMGR__IO_RMDIR, MMGR__IO_LINK, MMGR__IO_CLONE,
+    MMGR__IO_RENAME, MMGR__IO_UNLINK, MMGR__IO_MKDIR, MMGR__IO_RMDIR, MMGR__IO_CLONE,
     MMGR__IO_POINT /* a step that is no single call, such as a database commit */
 };
 

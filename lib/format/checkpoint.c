@@ -545,8 +545,3 @@ uint64_t mmgr__checkpoint_data_offset(const mmgr_checkpoint *checkpoint, uint32_
 {
     return file < checkpoint->file_count ? checkpoint->files[file].header.data_offset : 0;
 }
-
-const char *mmgr__checkpoint_path(const mmgr_checkpoint *checkpoint)
-{
-    return checkpoint->path;
-}

@@ -63,7 +63,5 @@ enum mmgr_result mmgr__checkpoint_open_file(const mmgr_checkpoint *checkpoint, u
 uint64_t mmgr__checkpoint_file_size(const mmgr_checkpoint *checkpoint, uint32_t file);
 /* Where the tensors' data begin in a weight file. */
 uint64_t mmgr__checkpoint_data_offset(const mmgr_checkpoint *checkpoint, uint32_t file);
-/* The path that was opened, as it was given. */
-const char *mmgr__checkpoint_path(const mmgr_checkpoint *checkpoint);
 
 #endif

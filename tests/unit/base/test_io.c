@@ -266,7 +266,6 @@ static int run(enum mmgr__io_op op, int fd)
         /* Most file systems cannot, each in its own words; only the hook says ENOSPC. */
         return error == -ENOSPC ? error : 0;
     }
-    case MMGR__IO_LINK:
     case MMGR__IO_POINT:
         return mmgr__io_point("commit");
     }
@@ -278,8 +277,6 @@ static void test_hook(void **state)
     int fd = mmgr__io_open_write(AT_FDCWD, temp_path("f"), O_CREAT, 0600);
     assert_true(fd >= 0);
     for (enum mmgr__io_op op = MMGR__IO_OPEN_WRITE; op <= MMGR__IO_POINT; op++) {
-        if (op == MMGR__IO_LINK)
-            continue; /* no function of the door makes links */
         mmgr__io_set_hook(refuse, &op);
         if (run(op, fd) != -ENOSPC)
             fail_msg("operation %d passed the hook", (int)op);
