@@ -11,6 +11,7 @@
 #include "device.h"
 #include "error.h"
 #include "event.h"
+#include "filter.h"
 #include "hash.h"
 #include "install.h"
 #include "load.h"

@@ -44,6 +44,7 @@ typedef struct mmgr_config mmgr_config;
 typedef struct mmgr_record mmgr_record;
 typedef struct mmgr_record_builder mmgr_record_builder;
 typedef struct mmgr_record_list mmgr_record_list;
+typedef struct mmgr_filter mmgr_filter;
 typedef struct mmgr_store mmgr_store;
 typedef struct mmgr_source mmgr_source;
 typedef struct mmgr_metadata mmgr_metadata;

@@ -127,6 +127,18 @@ static void without_event(void)
     KEPT(char, mmgr_event_to_json, (NULL, &out));
 }
 
+static void without_filter(void)
+{
+    KEPT(mmgr_filter, mmgr_filter_parse, (NULL, &out));
+    KEPT(mmgr_filter, mmgr_filter_test, (NULL, MMGR_FILTER_EQ, NULL, 0, &out));
+    KEPT(mmgr_filter, mmgr_filter_all, (NULL, 0, &out));
+    KEPT(mmgr_filter, mmgr_filter_any, (NULL, 0, &out));
+    KEPT(mmgr_filter, mmgr_filter_not, (NULL, &out));
+    KEPT(char, mmgr_filter_text, (NULL, &out));
+    NOTHING(mmgr_filter_ref, (NULL));
+    QUIET(mmgr_filter_unref, (NULL));
+}
+
 static void without_hash(void)
 {
     KEPT(char, mmgr_hash_path, (NULL, NULL, &out));
@@ -402,6 +414,7 @@ int main(void)
     without_device();
     without_error();
     without_event();
+    without_filter();
     without_hash();
     without_install();
     without_load();
