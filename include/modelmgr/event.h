@@ -38,6 +38,8 @@ enum mmgr_event_type {
     MMGR_EVENT_STORE_ADDED = 60,               /**< "store.added" */
     MMGR_EVENT_STORE_UPDATED = 61,             /**< "store.updated" */
     MMGR_EVENT_STORE_DELETED = 62,             /**< "store.deleted" */
+    MMGR_EVENT_STORE_CHANGED = 63,             /**< "store.changed": another process or handle changed records;
+                                                    only of a store opened with MMGR_STORE_WATCH, without a key */
     MMGR_EVENT_TYPE_FORCE_32_ = MMGR_ENUM_32_BITS
 };
 

@@ -292,9 +292,20 @@ MMGR_API uint32_t mmgr_record_list_count(const mmgr_record_list *list);
 MMGR_API const mmgr_record *mmgr_record_list_at(const mmgr_record_list *list, uint32_t index);
 
 /**
+ * Where the next page of the search starts: give it as mmgr_search_options.cursor, with everything else
+ * the same.
+ * @param list  List.
+ * @return Lent text, opaque, of [0-9a-f]; NULL when there are no further records, or the search had no limit.
+ *
+ * Thread-safety: one thread at a time.
+ * Since: 0.1
+ */
+MMGR_API const char *mmgr_record_list_cursor(const mmgr_record_list *list);
+
+/**
  * Number of records that the search found before its limit was applied.
  * @param list  List.
- * @return Number.
+ * @return Number; 0 where the search was told to do without (MMGR_SEARCH_NO_TOTAL).
  *
  * Thread-safety: one thread at a time.
  * Since: 0.1

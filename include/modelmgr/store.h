@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /** @file
- * The record store: model records in a SQLite file, shared by threads and processes.
+ * The record store: model records in a SQLite file, a YAML file, or the host's own SQLite database; shared by
+ * threads and processes.
  */
 #ifndef MODELMGR_STORE_H
 #define MODELMGR_STORE_H
 
+#include "filter.h"
 #include "record.h"
 
 MMGR_BEGIN_DECLS
 
 /** Flags of mmgr_store_options. */
 #define MMGR_STORE_READ_ONLY 1u /**< create nothing: a missing file is an empty store; changes are STATE errors */
+#define MMGR_STORE_LENIENT 2u   /**< take fields and values of enumerations that this release does not know */
+#define MMGR_STORE_WATCH 4u     /**< send MMGR_EVENT_STORE_CHANGED when others change the records; needs bus */
 
 /** Options of mmgr_store_open(). */
 struct mmgr_store_options {
     uint32_t struct_size; /**< sizeof(struct mmgr_store_options) */
     uint32_t flags;       /**< MMGR_STORE_* */
-    const char *path;     /**< file (.db); NULL: what the config names, or sqlite */
+    const char *path;     /**< file (.db, .yaml or .yml); NULL: what the config names, or sqlite */
     mmgr_config *config;  /**< config whose models_dir and root resolve paths; NULL: paths stay as stored */
     mmgr_bus *bus;        /**< bus for store events; NULL: none */
     /** The host's own open sqlite3 *, instead of a path. It stays the host's and must outlive the store;
@@ -70,12 +74,27 @@ MMGR_API enum mmgr_result mmgr_store_close(mmgr_store *store);
 MMGR_API const char *mmgr_store_version(const mmgr_store *store);
 
 /**
+ * Notice changes by others: the number grows when another process, or another handle of the same store, has
+ * changed records since an earlier call. The first call counts from there. One call costs a few microseconds;
+ * to be told instead, open the store with MMGR_STORE_WATCH.
+ * @param store         Store.
+ * @param[out] changes  Number.
+ * @return MMGR_OK; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_ARGUMENT; MMGR_ERR_STATE (after fork());
+ *   MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_changes(mmgr_store *store, uint64_t *changes);
+
+/**
  * Add a record.
  * @param store       Store.
  * @param record      Record to add, with its manifest if it has one.
  * @param[out] added  Given: the record as stored, with its times; may be NULL.
  * @return MMGR_OK; MMGR_ERR_DUPLICATE_MODEL (key or path is taken; field says which, subject is the other
- *   record's key); MMGR_ERR_INVALID_CONFIG; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_NO_SPACE;
+ *   record's key); MMGR_ERR_INVALID_CONFIG (a field or a value that this release does not know, unless the
+ *   store is MMGR_STORE_LENIENT); MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_NO_SPACE;
  *   MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
  *
  * Thread-safety: safe.
@@ -84,12 +103,26 @@ MMGR_API const char *mmgr_store_version(const mmgr_store *store);
 MMGR_API enum mmgr_result mmgr_store_add(mmgr_store *store, const mmgr_record *record, mmgr_record **added);
 
 /**
+ * Add many records in one transaction: all of them or none.
+ * @param store    Store.
+ * @param records  Records to add.
+ * @param count    Number of records.
+ * @return What mmgr_store_add() returns for the first that is refused; the subject or message names it.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_store_add_many(mmgr_store *store, const mmgr_record *const *records,
+                                              uint32_t count);
+
+/**
  * Change some fields of a record: the members of a JSON object replace fields, null clears them.
  * @param store         Store.
  * @param key           Key.
  * @param patch         JSON object.
  * @param[out] updated  Given: the record as stored; may be NULL.
- * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_INVALID_CONFIG (names the field, record unchanged);
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_INVALID_CONFIG (names the field, record unchanged;
+ *   see mmgr_store_add());
  *   MMGR_ERR_DUPLICATE_MODEL; MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_NO_SPACE; MMGR_ERR_ARGUMENT;
  *   MMGR_ERR_NO_MEMORY.
  *
@@ -147,20 +180,30 @@ struct mmgr_search_options {
     const char *hash;       /**< "algorithm:hex" */
     const char *source;     /**< source string */
     const char *const *tags;/**< tags, all of which the record has */
-    const char *sort;       /**< field to order by, "-field" for descending; NULL: type, base, name, format, key */
+    const char *sort;       /**< field to order by, then key; "-field" for descending; NULL: type, base,
+                                 name, format, key */
     uint64_t limit;         /**< most records to return; 0 = all */
     uint64_t offset;        /**< records to skip */
-    const char *filter;     /**< filter expression; not yet available: MMGR_ERR_UNSUPPORTED */
-    const char *text;       /**< full-text search; not yet available: MMGR_ERR_UNSUPPORTED */
+    const char *filter;     /**< filter expression, docs/filters.md */
+    const char *text;       /**< full text over name, description, tags and trigger phrases: every word must be
+                                 there as the beginning of a word, "words in quotes" exactly, -words not; without
+                                 sort the best come first */
+    const mmgr_filter *where; /**< filter that was built or parsed before; beside `filter`, both must hold */
+    const char *cursor;     /**< what mmgr_record_list_cursor() gave: go on after that page; costs the same however
+                                 far it is from the start; sort, and whether there is a text, must be the same */
+    uint64_t flags;         /**< MMGR_SEARCH_* */
 };
+
+/** Flags of mmgr_search_options. */
+#define MMGR_SEARCH_NO_TOTAL 1u /**< do not count what the limit cuts off; the list's total is 0 */
 
 /**
  * Find records.
  * @param store      Store.
  * @param options    What to look for; NULL: all records.
  * @param[out] list  Given; free with mmgr_record_list_free(). Empty when nothing fits.
- * @return MMGR_OK; MMGR_ERR_ARGUMENT (unknown sort field); MMGR_ERR_UNSUPPORTED; MMGR_ERR_BUSY; MMGR_ERR_IO;
- *   MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
+ * @return MMGR_OK; MMGR_ERR_ARGUMENT (its field says which: "sort", "filter" with the offset, "text", "cursor",
+ *   "tags", "flags"); MMGR_ERR_BUSY; MMGR_ERR_IO; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
  *
  * Thread-safety: safe.
  * Since: 0.1

@@ -33,6 +33,7 @@ static const struct event_kind {
     {MMGR_EVENT_STORE_ADDED, "store.added", MMGR_EVENTS_STORE, 0},
     {MMGR_EVENT_STORE_UPDATED, "store.updated", MMGR_EVENTS_STORE, 0},
     {MMGR_EVENT_STORE_DELETED, "store.deleted", MMGR_EVENTS_STORE, 0},
+    {MMGR_EVENT_STORE_CHANGED, "store.changed", MMGR_EVENTS_STORE, 0},
 };
 
 /* JSON member of each text, in the order of writing. */

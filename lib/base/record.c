@@ -223,6 +223,28 @@ void mmgr__record_builder_clear_files(mmgr_record_builder *builder)
     draft->file_count = 0;
 }
 
+static int same_text(const char *one, const char *two)
+{
+    return one == two || (one != NULL && two != NULL && strcmp(one, two) == 0);
+}
+
+int mmgr__record_same_files(const mmgr_record *one, const mmgr_record *two)
+{
+    if (one->file_count != two->file_count)
+        return 0;
+    for (uint32_t i = 0; i < one->file_count; i++) {
+        const struct mmgr__file *a = &one->files[i], *b = &two->files[i];
+
+        if (!same_text(a->path, b->path) || a->size != b->size ||
+            !same_text(a->sha256, b->sha256) || !same_text(a->git_sha1, b->git_sha1) ||
+            !same_text(a->xxh3, b->xxh3) || !same_text(a->blocks, b->blocks) ||
+            a->mtime_ns != b->mtime_ns || a->device != b->device || a->inode != b->inode ||
+            a->flags != b->flags)
+            return 0;
+    }
+    return 1;
+}
+
 uint32_t mmgr_record_list_count(const mmgr_record_list *list)
 {
     return list != NULL ? (uint32_t)list->count : 0;
@@ -238,6 +260,11 @@ uint64_t mmgr_record_list_total(const mmgr_record_list *list)
     return list != NULL ? list->total : 0;
 }
 
+const char *mmgr_record_list_cursor(const mmgr_record_list *list)
+{
+    return list != NULL ? list->cursor : NULL;
+}
+
 void mmgr_record_list_free(mmgr_record_list *list)
 {
     if (list == NULL)
@@ -245,5 +272,6 @@ void mmgr_record_list_free(mmgr_record_list *list)
     for (size_t i = 0; i < list->count; i++)
         mmgr_record_unref(list->items[i]);
     mmgr__free(list->items);
+    mmgr__free(list->cursor);
     mmgr__free(list);
 }

@@ -7,6 +7,7 @@
 #include <modelmgr/record.h>
 
 #include "base/fields.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "base/thread.h"
 
@@ -37,6 +38,8 @@ enum mmgr_result mmgr__record_builder_add_file(mmgr_record_builder *builder, con
 void mmgr__record_builder_clear_files(mmgr_record_builder *builder);
 enum mmgr_result mmgr__record_builder_set_location(mmgr_record_builder *builder, const char *location);
 void mmgr__file_clear(struct mmgr__file *file);
+/* As mmgr_record_builder_set(), but in place: after a failure the draft is to be thrown away. NULL clears. */
+enum mmgr_result mmgr__record_builder_put(mmgr_record_builder *builder, enum mmgr_field field, const char *value);
 /* Text that a field of the draft has now, lent, or NULL. */
 const char *mmgr__record_builder_text(const mmgr_record_builder *builder, enum mmgr_field field);
 /* Read a stored form into an empty builder: as mmgr_record_builder_merge(), but a field that the table does
@@ -49,11 +52,26 @@ int mmgr__parse_time(const char *text, int64_t *ns);
 
 /* The record's stored form: a JSON object of set fields in table order, then the unknown members. */
 char *mmgr__record_stored_json(const mmgr_record *record);
+/* One member that this release does not know: its decoded name, and the raw text of the member and its value. */
+struct mmgr__extra {
+    const char *name, *member, *value;
+    size_t member_length, value_length;
+    enum mmgr__jscan_kind kind; /* first token of the value */
+};
+typedef enum mmgr_result (*mmgr__extra_fn)(const struct mmgr__extra *extra, void *user);
+/* Call fn with each of them, until it returns other than MMGR_OK. */
+enum mmgr_result mmgr__record_each_extra(const struct mmgr_record *record, mmgr__extra_fn fn, void *user);
+/* INVALID_CONFIG that names a value of an enumeration or a member which this release does not know, unless the
+ * old record (may be NULL) had it already. */
+enum mmgr_result mmgr__record_check_known(const mmgr_record *record, const mmgr_record *old);
+/* Do two records have the same manifest? */
+int mmgr__record_same_files(const mmgr_record *one, const mmgr_record *two);
 /* A list of records for search results; takes the references over. */
 struct mmgr_record_list {
     mmgr_record **items;
     size_t count, capacity;
     uint64_t total;
+    char *cursor; /* where the next page starts; NULL after the last */
 };
 
 #endif

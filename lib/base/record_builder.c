@@ -100,6 +100,18 @@ static enum mmgr_result set_from_text(struct mmgr_record *draft, const struct mm
     return mmgr__record_read_value(draft, field, value, strlen(value));
 }
 
+enum mmgr_result mmgr__record_builder_put(mmgr_record_builder *builder, enum mmgr_field field,
+                                          const char *value)
+{
+    const struct mmgr__field *row = mmgr__field_by_id(field);
+
+    builder->touched |= BIT(field);
+    if (value != NULL && value[0] != '\0')
+        return set_from_text(&builder->draft, row, value);
+    mmgr__value_clear(&builder->draft, row);
+    return MMGR_OK;
+}
+
 /* `bases` that only repeated the primary base follows it. */
 static void follow_base(struct mmgr_record *draft, const char *old_base)
 {

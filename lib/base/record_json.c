@@ -297,32 +297,36 @@ static enum mmgr_result read_member(struct mmgr_record *draft, struct mmgr__jsca
     return result;
 }
 
-/* Add the members of `extra` (raw text) that the new document does not name. */
-static enum mmgr_result keep_others(const struct mmgr_record *draft, const struct unknown *unknown,
-                                    struct mmgr__buf *kept)
+enum mmgr_result mmgr__record_each_extra(const struct mmgr_record *record, mmgr__extra_fn fn,
+                                         void *user)
 {
-    char *json = mmgr__printf("{%s}", draft->extra);
+    char *json = record->extra != NULL ? mmgr__printf("{%s}", record->extra) : NULL;
     struct mmgr__jscan scan;
     enum mmgr_result result = MMGR_OK;
 
+    if (record->extra == NULL)
+        return MMGR_OK;
     if (json == NULL)
         return mmgr__oom();
     mmgr__jscan_init(&scan, json, strlen(json));
     mmgr__jscan_next(&scan);
     while (result == MMGR_OK && mmgr__jscan_next(&scan) == MMGR__JSCAN_KEY) {
-        size_t start = scan.start - 1, length;
-        char *name = token_text(draft, "(name)", &scan, &length);
+        struct mmgr__extra extra = {.member = json + scan.start - 1};
+        char *name = token_text(record, "(name)", &scan, &extra.member_length);
 
         if (name == NULL) {
             result = last_code();
             break;
         }
-        if (!mmgr__jscan_skip(&scan, mmgr__jscan_next(&scan))) {
-            result = bad_json(draft, NULL, &scan);
-        } else if (!mmgr__strings_has(&unknown->names, name)) {
-            if (kept->length > 0)
-                mmgr__buf_puts(kept, ",");
-            mmgr__buf_append(kept, json + start, scan.at - start);
+        extra.name = name;
+        extra.kind = mmgr__jscan_next(&scan);
+        extra.value = json + scan.start - (extra.kind == MMGR__JSCAN_STRING);
+        if (!mmgr__jscan_skip(&scan, extra.kind)) {
+            result = bad_json(record, NULL, &scan);
+        } else {
+            extra.member_length = (size_t)(json + scan.at - extra.member);
+            extra.value_length = (size_t)(json + scan.at - extra.value);
+            result = fn(&extra, user);
         }
         mmgr__free(name);
     }
@@ -330,21 +334,39 @@ static enum mmgr_result keep_others(const struct mmgr_record *draft, const struc
     return result;
 }
 
+/* The members of `extra` that the new document does not name. */
+struct others {
+    const struct unknown *unknown;
+    struct mmgr__buf kept;
+};
+
+static enum mmgr_result keep_other(const struct mmgr__extra *extra, void *user)
+{
+    struct others *others = user;
+
+    if (mmgr__strings_has(&others->unknown->names, extra->name))
+        return MMGR_OK;
+    if (others->kept.length > 0)
+        mmgr__buf_puts(&others->kept, ",");
+    mmgr__buf_append(&others->kept, extra->member, extra->member_length);
+    return MMGR_OK;
+}
+
 static enum mmgr_result merge_unknown(struct mmgr_record *draft, const struct unknown *unknown)
 {
-    struct mmgr__buf merged = {0};
-    enum mmgr_result result = MMGR_OK;
+    struct others others = {unknown, {0}};
+    struct mmgr__buf *merged = &others.kept;
+    enum mmgr_result result;
     char *text;
 
     if (unknown->names.count == 0)
         return MMGR_OK;
-    if (draft->extra != NULL)
-        result = keep_others(draft, unknown, &merged);
-    if (merged.length > 0 && unknown->raw.length > 0)
-        mmgr__buf_puts(&merged, ",");
-    mmgr__buf_append(&merged, unknown->raw.data, unknown->raw.length);
-    text = result == MMGR_OK ? mmgr__buf_take(&merged) : NULL;
-    mmgr__buf_free(&merged);
+    result = mmgr__record_each_extra(draft, keep_other, &others);
+    if (merged->length > 0 && unknown->raw.length > 0)
+        mmgr__buf_puts(merged, ",");
+    mmgr__buf_append(merged, unknown->raw.data, unknown->raw.length);
+    text = result == MMGR_OK ? mmgr__buf_take(merged) : NULL;
+    mmgr__buf_free(merged);
     if (result != MMGR_OK)
         return result;
     if (text == NULL)

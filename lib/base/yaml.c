@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/text.h"
 
-#define TEXT_MAX  ((size_t)16 << 20)
+#define TEXT_MAX  ((size_t)64 << 20)
 #define DEPTH_MAX 64
 
 /* A list or map that is being read. */
@@ -275,7 +275,7 @@ enum mmgr_result mmgr__yaml_parse(const char *text, size_t length, enum mmgr_res
     enum mmgr_result result;
 
     if (length > TEXT_MAX) {
-        mmgr__fail(code, "%s: larger than 16 MiB", name);
+        mmgr__fail(code, "%s: larger than 64 MiB", name);
         mmgr__error_set_subject(name);
         return code;
     }

@@ -15,7 +15,7 @@ struct mmgr__yaml {
     struct mmgr__yaml **items; /* list: items; map: values */
     struct mmgr__yaml **keys;  /* map: scalar keys */
 };
-/* Parse one document. Fails with `code`, "name:line:column: why". Bounds: 16 MiB, depth 64. */
+/* Parse one document. Fails with `code`, "name:line:column: why". Bounds: 64 MiB, depth 64. */
 enum mmgr_result mmgr__yaml_parse(const char *text, size_t length, enum mmgr_result code, const char *name,
                                   struct mmgr__yaml **root);
 void mmgr__yaml_free(struct mmgr__yaml *node);

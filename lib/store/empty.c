@@ -14,9 +14,9 @@ static void empty_close(void *self)
 {
 }
 
-static const char *empty_version(const void *self)
+static const char *empty_path(const void *self)
 {
-    return "1";
+    return NULL;
 }
 
 static enum mmgr_result empty_get(void *self, const char *key, mmgr_record **record)
@@ -36,12 +36,19 @@ static enum mmgr_result empty_search(void *self, const struct mmgr__query *query
     return MMGR_OK;
 }
 
+static enum mmgr_result empty_changed(void *self, int *changed)
+{
+    *changed = 0;
+    return MMGR_OK;
+}
+
 /* A read-only store refuses changes before they come here, so there are no functions for them. */
 const struct mmgr__store_ops mmgr__store_empty = {
     .open = empty_open,
     .close = empty_close,
-    .version = empty_version,
+    .path = empty_path,
     .get = empty_get,
     .exists = empty_exists,
     .search = empty_search,
+    .changed = empty_changed,
 };

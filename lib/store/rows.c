@@ -2,6 +2,7 @@
 /* What all back ends share: errors by name, stored JSON to records, paths in and out of the
  * store. */
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -72,7 +73,7 @@ enum mmgr_result mmgr__store_read_row(const struct mmgr__store_place *place, con
     if (result != MMGR_OK)
         return result;
     /* The key goes in first, so that errors can name it. */
-    result = mmgr_record_builder_set(made, MMGR_FIELD_KEY, key);
+    result = mmgr__record_builder_put(made, MMGR_FIELD_KEY, key);
     if (result == MMGR_OK)
         result = mmgr__record_builder_load(made, json, length);
     if (result == MMGR_OK && strcmp(mmgr__record_builder_text(made, MMGR_FIELD_KEY), key) != 0)
@@ -92,5 +93,60 @@ enum mmgr_result mmgr__store_read_row(const struct mmgr__store_place *place, con
     if (result == MMGR_ERR_INVALID_CONFIG)
         mmgr__error_set_subject(key);
     mmgr_record_builder_free(made);
+    return result;
+}
+
+int mmgr__store_on_network(const char *path)
+{
+    static const uint32_t magic[] = {
+        0x6969 /* NFS */,    0x517b /* SMB */,     0xff534d42 /* CIFS */,   0xfe534d42 /* SMB2 */,
+        0x01021997 /* 9p */, 0x5346414f /* AFS */, 0x0bd00bd0 /* Lustre */, 0x00c36400 /* Ceph */};
+    struct statfs fs;
+
+    if (statfs(path, &fs) != 0)
+        return 0;
+    for (size_t i = 0; i < sizeof magic / sizeof magic[0]; i++) {
+        if ((uint32_t)fs.f_type == magic[i])
+            return 1;
+    }
+    return 0;
+}
+
+static enum mmgr_result set_inward(mmgr_record_builder *builder, enum mmgr_field field,
+                                   const char *folder)
+{
+    const char *path = mmgr__record_builder_text(builder, field);
+    enum mmgr_result result = MMGR_OK;
+    char *stored;
+
+    if (path == NULL)
+        return MMGR_OK;
+    stored = mmgr__store_inward(path, folder);
+    if (stored == NULL)
+        return mmgr__oom();
+    if (strcmp(stored, path) != 0)
+        result = mmgr__record_builder_put(builder, field, stored);
+    mmgr__free(stored);
+    return result;
+}
+
+enum mmgr_result mmgr__store_canonical(const struct mmgr__store_place *place,
+                                       mmgr_record_builder *builder)
+{
+    enum mmgr_result result = set_inward(builder, MMGR_FIELD_PATH, place->models_dir);
+    const char *path = mmgr__record_builder_text(builder, MMGR_FIELD_PATH);
+    char *location = NULL;
+
+    /* A vae may be a key as well, which has no slash in front and is left alone. */
+    if (result == MMGR_OK)
+        result = set_inward(builder, MMGR_FIELD_VAE, place->models_dir);
+    if (result == MMGR_OK)
+        result = set_inward(builder, MMGR_FIELD_CONFIG_PATH, place->root);
+    if (result != MMGR_OK || path == NULL)
+        return result;
+    if (!mmgr__store_outward(path, place->models_dir, &location))
+        return mmgr__oom();
+    result = mmgr__record_builder_set_location(builder, location);
+    mmgr__free(location);
     return result;
 }

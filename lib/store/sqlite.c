@@ -61,11 +61,6 @@ static void sqlite_close(void *self)
     mmgr__free(store);
 }
 
-static const char *sqlite_version(const void *self)
-{
-    return MMGR__DB_SCHEMA_TEXT;
-}
-
 /* Our own writer needs no lock: the store lets one thread write at a time. */
 static enum mmgr_result begin_write(struct sqlite_store *store)
 {
@@ -243,299 +238,45 @@ static enum mmgr_result sqlite_open(const char *path, const struct mmgr__store_p
     return MMGR_OK;
 }
 
-/* NULL for the columns that are not set. */
-static const char *column(sqlite3_stmt *statement, int index)
-{
-    return (const char *)sqlite3_column_text(statement, index);
-}
-
-static enum mmgr_result read_files(struct mmgr__db *db, const char *key,
-                                   mmgr_record_builder *builder)
-{
-    sqlite3_stmt *statement;
-    int row = 1;
-    enum mmgr_result result = mmgr__db_statement(db, SQL_FILES, &statement, "s", key);
-
-    while (result == MMGR_OK && row) {
-        struct mmgr__file file;
-
-        result = mmgr__db_step(db, statement, &row);
-        if (result != MMGR_OK || !row)
-            break;
-        /* Lent to the call below, which copies; the casts only undo const. */
-        file.path = (char *)column(statement, 0);
-        file.size = (uint64_t)sqlite3_column_int64(statement, 1);
-        file.sha256 = (char *)column(statement, 2);
-        file.git_sha1 = (char *)column(statement, 3);
-        file.xxh3 = (char *)column(statement, 4);
-        file.blocks = (char *)column(statement, 5);
-        file.mtime_ns = sqlite3_column_int64(statement, 6);
-        file.device = (uint64_t)sqlite3_column_int64(statement, 7);
-        file.inode = (uint64_t)sqlite3_column_int64(statement, 8);
-        file.flags = (uint32_t)sqlite3_column_int64(statement, 9);
-        result = file.path != NULL ? mmgr__record_builder_add_file(builder, &file) : mmgr__oom();
-        if (result != MMGR_OK)
-            sqlite3_reset(statement);
-    }
-    return result;
-}
-
-enum mmgr_result mmgr__db_read_record(struct mmgr__db *db, const struct mmgr__store_place *place,
-                                      const char *key, const char *json, size_t length,
-                                      int with_files, mmgr_record **record)
-{
-    mmgr_record_builder *builder;
-    enum mmgr_result result = mmgr__store_read_row(place, key, json, length, &builder);
-
-    if (result != MMGR_OK)
-        return result;
-    if (with_files)
-        result = read_files(db, key, builder);
-    if (result == MMGR_OK)
-        result = mmgr__record_builder_finish(builder, record);
-    mmgr_record_builder_free(builder);
-    return result;
-}
-
-/* Inside a transaction. */
-static enum mmgr_result get_here(struct sqlite_store *store, struct mmgr__db *db, const char *key,
-                                 mmgr_record **record)
-{
-    sqlite3_stmt *statement;
-    int row = 0;
-    enum mmgr_result result = mmgr__db_statement(db, SQL_GET, &statement, "s", key);
-
-    if (result == MMGR_OK)
-        result = mmgr__db_step(db, statement, &row);
-    if (result != MMGR_OK)
-        return result;
-    if (!row)
-        return mmgr__store_unknown(key);
-    if (column(statement, 1) == NULL)
-        result = mmgr__oom();
-    else
-        result = mmgr__db_read_record(db, &store->place, key, column(statement, 1),
-                                      (size_t)sqlite3_column_bytes(statement, 1), 1, record);
-    sqlite3_reset(statement);
-    return result;
-}
-
 static enum mmgr_result sqlite_get(void *self, const char *key, mmgr_record **record)
 {
     struct sqlite_store *store = self;
-    mmgr_record *found = NULL;
     struct mmgr__db *db;
+    int64_t id;
     enum mmgr_result result = take_reader(store, &db);
 
     if (result != MMGR_OK)
         return result;
-    result = mmgr__db_begin(db, 0);
-    if (result == MMGR_OK)
-        result = mmgr__db_end(db, 0, get_here(store, db, key, &found));
+    result = mmgr__db_get(db, &store->place, key, record, &id);
     give_reader(store, db);
-    if (result == MMGR_OK)
-        *record = found;
-    else
-        mmgr_record_unref(found);
     return result;
 }
 
-/* The first column of the row, copied into a key's buffer; "" when there is no row. */
-static enum mmgr_result find_key(struct mmgr__db *db, sqlite3_stmt *statement, char key[65])
-{
-    int row = 0;
-    enum mmgr_result result = mmgr__db_step(db, statement, &row);
-
-    memset(key, 0, 65);
-    if (result == MMGR_OK && row) {
-        const char *text = column(statement, 0);
-
-        if (text == NULL)
-            result = mmgr__oom();
-        else
-            memccpy(key, text, 0, 64);
-        sqlite3_reset(statement);
-    }
-    return result;
-}
-
-/* The transaction has the write lock, so what is free now stays free. */
-static enum mmgr_result check_path_free(struct mmgr__db *db, const mmgr_record *record)
-{
-    const char *path = mmgr_record_text(record, MMGR_FIELD_PATH);
-    sqlite3_stmt *statement;
-    char other[65];
-    enum mmgr_result result = mmgr__db_statement(db, SQL_BY_PATH, &statement, "ss", path,
-                                                 mmgr_record_text(record, MMGR_FIELD_KEY));
-
-    if (result == MMGR_OK)
-        result = find_key(db, statement, other);
-    if (result == MMGR_OK && other[0] != '\0')
-        result = mmgr__store_duplicate("path", path, other);
-    return result;
-}
-
-static enum mmgr_result check_source_free(struct mmgr__db *db, const mmgr_record *record)
-{
-    const char *source = mmgr_record_text(record, MMGR_FIELD_SOURCE);
-    sqlite3_stmt *statement;
-    char other[65];
-    enum mmgr_result result;
-
-    if (source == NULL)
-        return MMGR_OK;
-    result = mmgr__db_statement(db, SQL_BY_SOURCE, &statement, "ssss", source,
-                                mmgr_record_text(record, MMGR_FIELD_REVISION),
-                                mmgr_record_text(record, MMGR_FIELD_REPO_VARIANT),
-                                mmgr_record_text(record, MMGR_FIELD_KEY));
-    if (result == MMGR_OK)
-        result = find_key(db, statement, other);
-    if (result == MMGR_OK && other[0] != '\0')
-        result = mmgr__store_duplicate("source", source, other);
-    return result;
-}
-
-static enum mmgr_result write_model(struct mmgr__db *db, enum mmgr__sql which,
-                                    const mmgr_record *record)
-{
-    char *json = mmgr__record_stored_json(record);
-    int64_t created = 0, updated = 0;
-    enum mmgr_result result;
-
-    if (json == NULL)
-        return mmgr__oom();
-    mmgr__parse_time(mmgr_record_text(record, MMGR_FIELD_CREATED_AT), &created);
-    mmgr__parse_time(mmgr_record_text(record, MMGR_FIELD_UPDATED_AT), &updated);
-    result = mmgr__db_write(
-        db, which, "ssssssssssiis", mmgr_record_text(record, MMGR_FIELD_KEY),
-        mmgr_record_text(record, MMGR_FIELD_PATH), mmgr_record_text(record, MMGR_FIELD_NAME),
-        mmgr_record_text(record, MMGR_FIELD_TYPE), mmgr_record_text(record, MMGR_FIELD_BASE),
-        mmgr_record_text(record, MMGR_FIELD_FORMAT), mmgr_record_text(record, MMGR_FIELD_HASH),
-        mmgr_record_text(record, MMGR_FIELD_SOURCE), mmgr_record_text(record, MMGR_FIELD_REVISION),
-        mmgr_record_text(record, MMGR_FIELD_REPO_VARIANT), created, updated, json);
-    mmgr__free(json);
-    return result;
-}
-
-static enum mmgr_result write_list(struct mmgr__db *db, enum mmgr__sql which,
-                                   const mmgr_record *record, enum mmgr_field field)
-{
-    enum mmgr_result result = MMGR_OK;
-
-    for (uint32_t i = 0; i < mmgr_record_list_size(record, field) && result == MMGR_OK; i++)
-        result = mmgr__db_write(db, which, "ss", mmgr_record_text(record, MMGR_FIELD_KEY),
-                                mmgr_record_list_item(record, field, i));
-    return result;
-}
-
-static enum mmgr_result write_lists(struct mmgr__db *db, const mmgr_record *record)
-{
-    enum mmgr_result result = write_list(db, SQL_ADD_TAG, record, MMGR_FIELD_TAGS);
-
-    return result == MMGR_OK ? write_list(db, SQL_ADD_BASE, record, MMGR_FIELD_BASES) : result;
-}
-
-static enum mmgr_result write_files(struct mmgr__db *db, const mmgr_record *record)
-{
-    enum mmgr_result result = MMGR_OK;
-
-    for (uint32_t i = 0; i < record->file_count && result == MMGR_OK; i++) {
-        const struct mmgr__file *file = &record->files[i];
-
-        result = mmgr__db_write(
-            db, SQL_ADD_FILE, "ssissssiiii", mmgr_record_text(record, MMGR_FIELD_KEY), file->path,
-            (int64_t)file->size, file->sha256, file->git_sha1, file->xxh3, file->blocks,
-            file->mtime_ns, (int64_t)file->device, (int64_t)file->inode, (int64_t)file->flags);
-    }
-    return result;
-}
-
-static enum mmgr_result add_here(struct mmgr__db *db, const mmgr_record *record, uint32_t flags,
-                                 int *existed)
-{
-    const char *key = mmgr_record_text(record, MMGR_FIELD_KEY);
-    sqlite3_stmt *statement;
-    int row = 0;
-    enum mmgr_result result = mmgr__db_statement(db, SQL_GET, &statement, "s", key);
-
-    if (result == MMGR_OK)
-        result = mmgr__db_step(db, statement, &row);
-    if (result == MMGR_OK && row) {
-        const char *path = column(statement, 0);
-
-        *existed = (flags & MMGR__STORE_AGAIN) != 0 && path != NULL &&
-                   strcmp(path, mmgr_record_text(record, MMGR_FIELD_PATH)) == 0;
-        sqlite3_reset(statement);
-        return *existed ? MMGR_OK : mmgr__store_duplicate("key", key, key);
-    }
-    if (result == MMGR_OK)
-        result = check_path_free(db, record);
-    if (result == MMGR_OK && (flags & MMGR__STORE_UNIQUE_SOURCE) != 0)
-        result = check_source_free(db, record);
-    if (result == MMGR_OK)
-        result = write_model(db, SQL_INSERT, record);
-    if (result == MMGR_OK)
-        result = write_lists(db, record);
-    return result == MMGR_OK ? write_files(db, record) : result;
-}
-
-static enum mmgr_result sqlite_add(void *self, const mmgr_record *record, uint32_t flags,
-                                   int *existed)
+static enum mmgr_result sqlite_add(void *self, struct mmgr__adding *adding)
 {
     struct sqlite_store *store = self;
     enum mmgr_result result = begin_write(store);
 
     if (result != MMGR_OK)
         return result;
-    return end_write(store, add_here(store->writer, record, flags, existed));
-}
-
-static enum mmgr_result change_here(struct mmgr__db *db, const mmgr_record *changed)
-{
-    const char *key = mmgr_record_text(changed, MMGR_FIELD_KEY);
-    enum mmgr_result result = check_path_free(db, changed);
-
-    if (result == MMGR_OK)
-        result = write_model(db, SQL_UPDATE, changed);
-    if (result == MMGR_OK)
-        result = mmgr__db_write(db, SQL_DROP_TAGS, "s", key);
-    if (result == MMGR_OK)
-        result = mmgr__db_write(db, SQL_DROP_BASES, "s", key);
-    return result == MMGR_OK ? write_lists(db, changed) : result;
+    return end_write(store, mmgr__db_add(store->writer, adding));
 }
 
 static enum mmgr_result sqlite_update(void *self, const char *key, mmgr__store_edit edit,
                                       void *user, mmgr_record **updated)
 {
     struct sqlite_store *store = self;
-    mmgr_record *old = NULL, *changed = NULL;
+    mmgr_record *changed = NULL;
     enum mmgr_result result = begin_write(store);
 
     if (result != MMGR_OK)
         return result;
-    result = get_here(store, store->writer, key, &old);
-    if (result == MMGR_OK)
-        result = edit(old, &changed, user);
-    if (result == MMGR_OK)
-        result = change_here(store->writer, changed);
+    result = mmgr__db_update(store->writer, &store->place, key, edit, user, &changed);
     result = end_write(store, result);
-    mmgr_record_unref(old);
     if (result == MMGR_OK)
         *updated = changed;
     else
         mmgr_record_unref(changed);
-    return result;
-}
-
-static enum mmgr_result remove_here(struct mmgr__db *db, const char *key)
-{
-    static const enum mmgr__sql parts[] = {SQL_DROP_TAGS, SQL_DROP_BASES, SQL_DROP_FILES};
-    enum mmgr_result result = mmgr__db_write(db, SQL_DELETE, "s", key);
-
-    if (result == MMGR_OK && sqlite3_changes(db->db) == 0)
-        return mmgr__store_unknown(key);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && result == MMGR_OK; i++)
-        result = mmgr__db_write(db, parts[i], "s", key);
     return result;
 }
 
@@ -546,27 +287,19 @@ static enum mmgr_result sqlite_remove(void *self, const char *key)
 
     if (result != MMGR_OK)
         return result;
-    return end_write(store, remove_here(store->writer, key));
+    return end_write(store, mmgr__db_remove(store->writer, key));
 }
 
 static enum mmgr_result sqlite_exists(void *self, const char *key, int *exists)
 {
     struct sqlite_store *store = self;
-    sqlite3_stmt *statement;
     struct mmgr__db *db;
-    int row = 0;
     enum mmgr_result result = take_reader(store, &db);
 
     if (result != MMGR_OK)
         return result;
-    result = mmgr__db_statement(db, SQL_GET, &statement, "s", key);
-    if (result == MMGR_OK) {
-        result = mmgr__db_step(db, statement, &row);
-        sqlite3_reset(statement);
-    }
+    result = mmgr__db_exists(db, key, exists);
     give_reader(store, db);
-    if (result == MMGR_OK)
-        *exists = row;
     return result;
 }
 
@@ -584,15 +317,40 @@ static enum mmgr_result sqlite_search(void *self, const struct mmgr__query *quer
     return result;
 }
 
+/* Asked of the connection that writes, because SQLite counts only what other connections commit. A store
+ * that is only read has a connection for this alone. */
+static enum mmgr_result sqlite_changed(void *self, int *changed)
+{
+    struct sqlite_store *store = self;
+    enum mmgr_result result = MMGR_OK;
+
+    if (store->host.handle != NULL)
+        take_host(store);
+    if (store->writer == NULL)
+        result = mmgr__db_open(store->path, store->read_mode, &store->writer);
+    if (result == MMGR_OK)
+        result = mmgr__db_changed(store->writer, changed);
+    if (store->host.handle != NULL)
+        give_host(store);
+    return result;
+}
+
+static const char *sqlite_path(const void *self)
+{
+    return ((const struct sqlite_store *)self)->path;
+}
+
 const struct mmgr__store_ops mmgr__store_sqlite = {
     .extension = ".db",
     .open = sqlite_open,
     .close = sqlite_close,
-    .version = sqlite_version,
+    .version = MMGR__DB_SCHEMA_TEXT,
+    .path = sqlite_path,
     .add = sqlite_add,
     .update = sqlite_update,
     .remove = sqlite_remove,
     .get = sqlite_get,
     .exists = sqlite_exists,
     .search = sqlite_search,
+    .changed = sqlite_changed,
 };

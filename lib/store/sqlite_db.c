@@ -18,30 +18,34 @@ static const char *const texts[SQL_COUNT] = {
     [SQL_SAVE] = "SAVEPOINT mmgr",
     [SQL_RELEASE] = "RELEASE mmgr",
     [SQL_BACK] = "ROLLBACK TO mmgr",
-    [SQL_INSERT] = "INSERT INTO models(key, path, name, type, base, format, hash, source, revision,"
-                   " repo_variant, created_at, updated_at, record)"
-                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [SQL_INSERT] =
+        "INSERT INTO mmgr_models(key, path, name, type, base, format, hash, source, revision,"
+        " repo_variant, file_size, created_at, updated_at, record)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [SQL_UPDATE] =
-        "UPDATE models SET path = ?2, name = ?3, type = ?4, base = ?5, format = ?6, hash = ?7,"
-        " source = ?8, revision = ?9, repo_variant = ?10, created_at = ?11, updated_at = ?12,"
-        " record = ?13 WHERE key = ?1",
-    [SQL_DELETE] = "DELETE FROM models WHERE key = ?1",
-    [SQL_GET] = "SELECT path, record FROM models WHERE key = ?1",
-    [SQL_BY_PATH] = "SELECT key FROM models WHERE path = ?1 AND key <> ?2",
-    [SQL_BY_SOURCE] =
-        "SELECT key FROM models WHERE source = ?1 AND revision IS ?2 AND repo_variant IS ?3"
-        " AND key <> ?4",
-    [SQL_ADD_TAG] = "INSERT INTO tags(key, tag) VALUES(?1, ?2)",
-    [SQL_DROP_TAGS] = "DELETE FROM tags WHERE key = ?1",
-    [SQL_ADD_BASE] = "INSERT INTO bases(key, base) VALUES(?1, ?2)",
-    [SQL_DROP_BASES] = "DELETE FROM bases WHERE key = ?1",
+        "UPDATE mmgr_models SET key = ?1, path = ?2, name = ?3, type = ?4, base = ?5, format = ?6,"
+        " hash = ?7, source = ?8, revision = ?9, repo_variant = ?10, file_size = ?11,"
+        " created_at = ?12, updated_at = ?13, record = ?14 WHERE id = ?15",
+    [SQL_DELETE] = "DELETE FROM mmgr_models WHERE id = ?1",
+    [SQL_GET] = "SELECT id, path, record FROM mmgr_models WHERE key = ?1",
+    [SQL_BY_PATH] = "SELECT key FROM mmgr_models WHERE path = ?1",
+    [SQL_BY_SOURCE] = "SELECT key FROM mmgr_models WHERE source = ?1 AND revision IS ?2"
+                      " AND repo_variant IS ?3 AND key <> ?4",
+    [SQL_ADD_TAG] = "INSERT INTO mmgr_tags(id, tag) VALUES(?1, ?2)",
+    [SQL_DROP_TAGS] = "DELETE FROM mmgr_tags WHERE id = ?1",
+    [SQL_ADD_BASE] = "INSERT INTO mmgr_bases(id, base) VALUES(?1, ?2)",
+    [SQL_DROP_BASES] = "DELETE FROM mmgr_bases WHERE id = ?1",
     [SQL_ADD_FILE] =
-        "INSERT INTO files(key, path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device,"
+        "INSERT INTO mmgr_files(id, path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device,"
         " inode, flags) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    [SQL_DROP_FILES] = "DELETE FROM files WHERE key = ?1",
+    [SQL_DROP_FILES] = "DELETE FROM mmgr_files WHERE id = ?1",
     [SQL_FILES] =
         "SELECT path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device, inode, flags"
-        " FROM files WHERE key = ?1 ORDER BY path",
+        " FROM mmgr_files WHERE id = ?1 ORDER BY path",
+    [SQL_ADD_WORDS] = "INSERT INTO mmgr_text(rowid, name, description, tags, trigger_phrases)"
+                      " VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_DROP_WORDS] = "DELETE FROM mmgr_text WHERE rowid = ?1",
+    [SQL_DATA_VERSION] = "PRAGMA data_version",
 };
 
 enum mmgr_result mmgr__db_incompatible(const char *path, const char *format, ...)
@@ -220,12 +224,29 @@ enum mmgr_result mmgr__db_open(const char *path, enum mmgr__db_mode mode, struct
     return result;
 }
 
+enum mmgr_result mmgr__db_open_memory(const char *path, struct mmgr__db **db)
+{
+    enum mmgr_result result = mmgr__db_open(":memory:", MMGR__DB_CREATE, db);
+
+    if (result != MMGR_OK)
+        return result;
+    (*db)->path = path;
+    result = mmgr__db_run(*db, mmgr__db_schema, "initialise");
+    if (result != MMGR_OK)
+        mmgr__db_close(*db);
+    return result;
+}
+
 void mmgr__db_close(struct mmgr__db *db)
 {
     if (db == NULL)
         return;
     for (int i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(db->statements[i]);
+    for (int i = 0; i < MMGR__DB_CACHED; i++) {
+        sqlite3_finalize(db->cached[i].statement);
+        mmgr__free(db->cached[i].sql);
+    }
     if (!db->adopted)
         sqlite3_close(db->db);
     mmgr__free(db);
@@ -246,13 +267,16 @@ enum mmgr_result mmgr__db_adopt(sqlite3 *handle, struct mmgr__db **db)
 
 static int bind(sqlite3_stmt *statement, const char *types, va_list args)
 {
-    int rc = SQLITE_OK;
+    int rc = SQLITE_OK, given;
 
     for (int i = 0; types[i] != '\0' && rc == SQLITE_OK; i++) {
-        if (types[i] == 's')
+        if (types[i] == 's') {
             rc = sqlite3_bind_text(statement, i + 1, va_arg(args, const char *), -1, SQLITE_STATIC);
-        else
-            rc = sqlite3_bind_int64(statement, i + 1, va_arg(args, int64_t));
+            continue;
+        }
+        given = types[i] == 'n' ? va_arg(args, int) : 1;
+        int64_t number = va_arg(args, int64_t);
+        rc = given ? sqlite3_bind_int64(statement, i + 1, number) : SQLITE_OK;
     }
     return rc;
 }
@@ -288,6 +312,11 @@ enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which,
     return result;
 }
 
+int mmgr__db_is_taken(const struct mmgr__db *db)
+{
+    return sqlite3_extended_errcode(db->db) == SQLITE_CONSTRAINT_UNIQUE;
+}
+
 enum mmgr_result mmgr__db_step(struct mmgr__db *db, sqlite3_stmt *statement, int *row)
 {
     int rc = sqlite3_step(statement);
@@ -299,6 +328,60 @@ enum mmgr_result mmgr__db_step(struct mmgr__db *db, sqlite3_stmt *statement, int
     result = rc == SQLITE_DONE ? MMGR_OK : mmgr__db_fail(db, rc, "use");
     sqlite3_reset(statement);
     return result;
+}
+
+/* The slot with this text, or the one that was not used for longest. */
+static struct mmgr__db_cached *find_cached(struct mmgr__db *db, const char *sql)
+{
+    struct mmgr__db_cached *oldest = &db->cached[0];
+
+    for (int i = 0; i < MMGR__DB_CACHED; i++) {
+        struct mmgr__db_cached *slot = &db->cached[i];
+
+        if (slot->sql != NULL && strcmp(slot->sql, sql) == 0)
+            return slot;
+        if (slot->used < oldest->used)
+            oldest = slot;
+    }
+    return oldest;
+}
+
+enum mmgr_result mmgr__db_query(struct mmgr__db *db, const struct mmgr__clause *clause,
+                                sqlite3_stmt **statement)
+{
+    struct mmgr__db_cached *slot;
+    int rc = SQLITE_OK;
+
+    if (clause->failed)
+        return mmgr__oom();
+    slot = find_cached(db, clause->sql.data);
+    if (slot->sql == NULL || strcmp(slot->sql, clause->sql.data) != 0) {
+        char *sql = mmgr__strdup(clause->sql.data);
+
+        if (sql == NULL)
+            return mmgr__oom();
+        sqlite3_finalize(slot->statement);
+        mmgr__free(slot->sql);
+        *slot = (struct mmgr__db_cached){.sql = sql};
+        rc = sqlite3_prepare_v3(db->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &slot->statement, NULL);
+        if (rc != SQLITE_OK) {
+            mmgr__free(slot->sql);
+            slot->sql = NULL;
+            return mmgr__db_fail(db, rc, "search");
+        }
+    }
+    slot->used = ++db->searches;
+    rc = mmgr__clause_bind(clause, slot->statement);
+    if (rc != SQLITE_OK)
+        return mmgr__db_fail(db, rc, "search");
+    *statement = slot->statement;
+    return MMGR_OK;
+}
+
+void mmgr__db_release(sqlite3_stmt *statement)
+{
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
 }
 
 static enum mmgr_result pass_point(const struct mmgr__db *db, const char *name)
@@ -368,6 +451,47 @@ enum mmgr_result mmgr__db_end(struct mmgr__db *db, int write, enum mmgr_result r
         roll_back(db);
         mmgr__error_restore(&cause);
         mmgr__error_clear(&cause);
+    }
+    return result;
+}
+
+enum mmgr_result mmgr__db_number(struct mmgr__db *db, const char *sql, int64_t *value)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db->db, sql, -1, &statement, NULL);
+    enum mmgr_result result = MMGR_OK;
+
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW)
+        *value = sqlite3_column_int64(statement, 0);
+    else
+        result = mmgr__db_fail(db, rc, "read");
+    sqlite3_finalize(statement);
+    return result;
+}
+
+enum mmgr_result mmgr__db_run(struct mmgr__db *db, const char *sql, const char *doing)
+{
+    int rc = sqlite3_exec(db->db, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK ? MMGR_OK : mmgr__db_fail(db, rc, doing);
+}
+
+enum mmgr_result mmgr__db_changed(struct mmgr__db *db, int *changed)
+{
+    sqlite3_stmt *statement;
+    int row = 0;
+    enum mmgr_result result = mmgr__db_statement(db, SQL_DATA_VERSION, &statement, "");
+
+    if (result == MMGR_OK)
+        result = mmgr__db_step(db, statement, &row);
+    if (result == MMGR_OK && row) {
+        int64_t version = sqlite3_column_int64(statement, 0);
+
+        *changed = version != db->version;
+        db->version = version;
+        sqlite3_reset(statement);
     }
     return result;
 }

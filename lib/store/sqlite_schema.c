@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <time.h>
 
 #include "base/alloc.h"
@@ -14,33 +13,39 @@
 #define APPLICATION_ID 0x4d4d6772 /* "MMgr" */
 #define HEADER_BYTES   100
 
-/* Written in one transaction. `record` is the truth; the other columns of models and the tables
- * tags and bases are extracts of it to search by. `files` is the manifest. */
-static const char schema[] =
-    "CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE models(key TEXT PRIMARY KEY NOT NULL, path TEXT NOT NULL UNIQUE, name TEXT "
-    "NOT NULL,"
-    " type TEXT NOT NULL, base TEXT NOT NULL, format TEXT NOT NULL, hash TEXT, source TEXT, "
-    "revision TEXT,"
-    " repo_variant TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, record "
-    "TEXT NOT NULL)"
-    " STRICT;"
-    "CREATE INDEX models_name ON models(name);"
-    "CREATE INDEX models_kind ON models(type, base, name);"
-    "CREATE INDEX models_hash ON models(hash) WHERE hash IS NOT NULL;"
-    "CREATE INDEX models_source ON models(source) WHERE source IS NOT NULL;"
-    "CREATE TABLE tags(key TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY(key, tag)) STRICT, "
-    "WITHOUT ROWID;"
-    "CREATE INDEX tags_tag ON tags(tag, key);"
-    "CREATE TABLE bases(key TEXT NOT NULL, base TEXT NOT NULL, PRIMARY KEY(key, base)) STRICT,"
+/* Written in one transaction. `record` is the truth; the other columns of mmgr_models and the tables
+ * mmgr_tags, mmgr_bases and mmgr_text are extracts of it to search by. mmgr_files is the manifest. `label` is
+ * the name as lists order it; it exists in indexes only. */
+const char mmgr__db_schema[] =
+    "CREATE TABLE mmgr_meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE mmgr_models(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, path TEXT NOT NULL"
+    " UNIQUE, name TEXT NOT NULL, label TEXT COLLATE NOCASE GENERATED ALWAYS AS (name) VIRTUAL,"
+    " type TEXT NOT NULL, base TEXT NOT NULL, format TEXT NOT NULL, hash TEXT, source TEXT,"
+    " revision TEXT, repo_variant TEXT, file_size INTEGER, created_at INTEGER NOT NULL,"
+    " updated_at INTEGER NOT NULL, record TEXT NOT NULL) STRICT;"
+    "CREATE INDEX mmgr_models_order ON mmgr_models(type, base, label, name, format, key);"
+    "CREATE INDEX mmgr_models_name ON mmgr_models(name, base, type);"
+    "CREATE INDEX mmgr_models_label ON mmgr_models(label, name, key);"
+    "CREATE INDEX mmgr_models_created ON mmgr_models(created_at, key);"
+    "CREATE INDEX mmgr_models_updated ON mmgr_models(updated_at, key);"
+    "CREATE INDEX mmgr_models_hash ON mmgr_models(hash) WHERE hash IS NOT NULL;"
+    "CREATE INDEX mmgr_models_source ON mmgr_models(source) WHERE source IS NOT NULL;"
+    "CREATE TABLE mmgr_tags(tag TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY(tag, id)) STRICT,"
     " WITHOUT ROWID;"
-    "CREATE INDEX bases_base ON bases(base, key);"
-    "CREATE TABLE files(key TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT,"
-    " git_sha1 TEXT, xxh3 TEXT, blocks TEXT, mtime_ns INTEGER NOT NULL, device INTEGER NOT NULL,"
-    " inode INTEGER NOT NULL, flags INTEGER NOT NULL, PRIMARY KEY(key, path)) STRICT, WITHOUT "
-    "ROWID;"
-    "INSERT INTO meta(name, value) VALUES('created_by', 'libmodelmgr " MMGR_VERSION_STRING "'),"
-    " ('schema', '" MMGR__DB_SCHEMA_TEXT "')";
+    "CREATE INDEX mmgr_tags_id ON mmgr_tags(id);"
+    "CREATE TABLE mmgr_bases(base TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY(base, id))"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE INDEX mmgr_bases_id ON mmgr_bases(id);"
+    "CREATE TABLE mmgr_files(id INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,"
+    " sha256 TEXT, git_sha1 TEXT, xxh3 TEXT, blocks TEXT, mtime_ns INTEGER NOT NULL,"
+    " device INTEGER NOT NULL, inode INTEGER NOT NULL, flags INTEGER NOT NULL,"
+    " PRIMARY KEY(id, path)) STRICT, WITHOUT ROWID;"
+    "CREATE VIRTUAL TABLE mmgr_text USING fts5(name, description, tags, trigger_phrases,"
+    " tokenize = 'unicode61 remove_diacritics 2');"
+    /* A word in the name tells more than one in the description. */
+    "INSERT INTO mmgr_text(mmgr_text, rank) VALUES('rank', 'bm25(10.0, 1.0, 5.0, 5.0)');"
+    "INSERT INTO mmgr_meta(name, value) VALUES('created_by', 'libmodelmgr " MMGR_VERSION_STRING
+    "'), ('schema', '" MMGR__DB_SCHEMA_TEXT "')";
 
 static const char identity[] = "PRAGMA application_id=0x4d4d6772;"
                                "PRAGMA user_version=" MMGR__DB_SCHEMA_TEXT;
@@ -55,9 +60,9 @@ static enum mmgr_result check_version(const char *path, int64_t version)
     if (version > MMGR__DB_SCHEMA_VERSION)
         return mmgr__db_incompatible(
             path,
-            "was written by a newer release: it has schema version %lld, and"
-            " this library knows versions up to %d",
-            (long long)version, MMGR__DB_SCHEMA_VERSION);
+            "was written by a newer release: it has schema version %lld, and this library knows"
+            " versions up to %d; a release that knows version %lld is needed",
+            (long long)version, MMGR__DB_SCHEMA_VERSION, (long long)version);
     if (version < 1)
         return mmgr__db_incompatible(path, "has no schema version: it is damaged");
     return MMGR_OK;
@@ -110,85 +115,50 @@ enum mmgr_result mmgr__db_peek(const char *path, int *missing)
     return result;
 }
 
-static enum mmgr_result number(struct mmgr__db *db, const char *sql, int64_t *value)
+/* *version: of the schema, 0 when there is nothing in the file yet. Inside a transaction: between two reads
+ * another process may make the schema. */
+static enum mmgr_result read_version(struct mmgr__db *db, int64_t *version)
 {
-    sqlite3_stmt *statement = NULL;
-    int rc = sqlite3_prepare_v2(db->db, sql, -1, &statement, NULL);
-    enum mmgr_result result = MMGR_OK;
-
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(statement);
-    if (rc == SQLITE_ROW)
-        *value = sqlite3_column_int64(statement, 0);
-    else
-        result = mmgr__db_fail(db, rc, "read");
-    sqlite3_finalize(statement);
-    return result;
-}
-
-/* *empty: there is nothing in the file yet. Inside a transaction: between two reads another process may
- * make the schema. */
-static enum mmgr_result check_schema(struct mmgr__db *db, int *empty)
-{
-    int64_t id = 0, version = 0, tables = 0;
-    enum mmgr_result result = number(db, "PRAGMA application_id", &id);
+    int64_t id = 0, tables = 0;
+    enum mmgr_result result = mmgr__db_number(db, "PRAGMA application_id", &id);
 
     if (result == MMGR_OK)
-        result = number(db, "PRAGMA user_version", &version);
+        result = mmgr__db_number(db, "PRAGMA user_version", version);
     if (result == MMGR_OK)
-        result = number(db, "SELECT count(*) FROM sqlite_schema", &tables);
-    if (result != MMGR_OK)
+        result = mmgr__db_number(db, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (result != MMGR_OK || (id == 0 && *version == 0 && tables == 0))
         return result;
-    *empty = id == 0 && version == 0 && tables == 0;
-    if (*empty)
-        return MMGR_OK;
     if (id != APPLICATION_ID)
         return mmgr__db_incompatible(db->path, "is a SQLite database of another application");
-    return check_version(db->path, version);
+    return check_version(db->path, *version);
 }
 
-static enum mmgr_result check_schema_alone(struct mmgr__db *db, int *empty)
+static enum mmgr_result read_version_alone(struct mmgr__db *db, int64_t *version)
 {
     enum mmgr_result result = mmgr__db_begin(db, 0);
 
-    return result == MMGR_OK ? mmgr__db_end(db, 0, check_schema(db, empty)) : result;
+    return result == MMGR_OK ? mmgr__db_end(db, 0, read_version(db, version)) : result;
 }
 
-static enum mmgr_result create_schema(struct mmgr__db *db)
+/* Make the schema or bring it up to date, in one transaction. The version is read again inside: another
+ * process may have been first. */
+static enum mmgr_result upgrade(struct mmgr__db *db)
 {
+    int64_t version = 0;
     enum mmgr_result result = mmgr__db_begin(db, 1);
-    int empty = 0;
 
     if (result != MMGR_OK)
         return result;
-    /* Another process may have been first. */
-    result = check_schema(db, &empty);
-    if (result == MMGR_OK && empty) {
-        int rc = sqlite3_exec(db->db, schema, NULL, NULL, NULL);
-
-        if (rc == SQLITE_OK)
-            rc = sqlite3_exec(db->db, identity, NULL, NULL, NULL);
-        if (rc != SQLITE_OK)
-            result = mmgr__db_fail(db, rc, "initialise");
-    }
-    return mmgr__db_end(db, empty, result);
-}
-
-/* SQLite's WAL needs shared memory, which no network file system gives to two machines. */
-static int is_on_network(const char *path)
-{
-    static const uint32_t magic[] = {
-        0x6969 /* NFS */,    0x517b /* SMB */,     0xff534d42 /* CIFS */,   0xfe534d42 /* SMB2 */,
-        0x01021997 /* 9p */, 0x5346414f /* AFS */, 0x0bd00bd0 /* Lustre */, 0x00c36400 /* Ceph */};
-    struct statfs fs;
-
-    if (statfs(path, &fs) != 0)
-        return 0;
-    for (size_t i = 0; i < sizeof magic / sizeof magic[0]; i++) {
-        if ((uint32_t)fs.f_type == magic[i])
-            return 1;
-    }
-    return 0;
+    result = read_version(db, &version);
+    if (result == MMGR_OK && version == MMGR__DB_SCHEMA_VERSION)
+        return mmgr__db_end(db, 0, MMGR_OK);
+    if (result == MMGR_OK && version == 0)
+        result = mmgr__db_run(db, mmgr__db_schema, "initialise");
+    else if (result == MMGR_OK && (result = mmgr__db_backup(db, version)) == MMGR_OK)
+        result = mmgr__db_migrate(db, version);
+    if (result == MMGR_OK)
+        result = mmgr__db_run(db, identity, "initialise");
+    return mmgr__db_end(db, 1, result);
 }
 
 /* The switch to WAL wants the file for itself and does not wait by itself. */
@@ -218,60 +188,101 @@ static enum mmgr_result check_tables(struct mmgr__db *db)
     return result;
 }
 
-/* Inside a transaction. */
-static enum mmgr_result check_guest(struct mmgr__db *db, int read_only)
+/* In a database of the host our tables are told by their names. Those of schema 1 had no prefix. */
+static enum mmgr_result read_guest_version(struct mmgr__db *db, int64_t *version)
 {
-    static const char taken[] = "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view')"
-                                " AND name IN ('meta', 'models', 'tags', 'bases', 'files')";
-    int64_t tables = 0, version = 0;
-    enum mmgr_result result = number(db, taken, &tables);
-    int rc;
+    static const char ours[] =
+        "SELECT count(*) FROM sqlite_schema WHERE name GLOB 'mmgr_*' AND type IN ('table', 'view')";
+    static const char first[] =
+        "SELECT count(*) FROM sqlite_schema WHERE name = 'meta' AND type = 'table' AND"
+        " (SELECT count(*) FROM pragma_table_info('meta') WHERE name IN ('name', 'value')) = 2";
+    static const char recorded[] =
+        "SELECT CAST(value AS INTEGER) FROM mmgr_meta WHERE name = 'schema'";
+    static const char recorded_first[] =
+        "SELECT coalesce((SELECT CAST(m.value AS INTEGER) FROM meta m, meta c WHERE"
+        " m.name = 'schema' AND c.name = 'created_by' AND c.value GLOB 'libmodelmgr *'), 0)";
+    int64_t tables = 0;
+    enum mmgr_result result = mmgr__db_number(db, ours, &tables);
 
-    if (result != MMGR_OK)
+    if (result == MMGR_OK && tables > 0)
+        return mmgr__db_number(db, recorded, version) == MMGR_OK
+                   ? check_version(db->path, *version)
+                   : mmgr__db_incompatible(db->path,
+                                           "has tables of its own named as those of a store");
+    if (result == MMGR_OK)
+        result = mmgr__db_number(db, first, &tables);
+    if (result == MMGR_OK && tables > 0)
+        result = mmgr__db_number(db, recorded_first, version);
+    return result;
+}
+
+/* Inside a transaction. `backed_up` is the version of which a copy was made before. */
+static enum mmgr_result prepare_guest(struct mmgr__db *db, int64_t backed_up)
+{
+    int64_t version = 0;
+    enum mmgr_result result = read_guest_version(db, &version);
+
+    if (result != MMGR_OK || version == MMGR__DB_SCHEMA_VERSION)
         return result;
-    if (tables == 0 && read_only)
+    if (version == 0)
+        return mmgr__db_run(db, mmgr__db_schema, "initialise");
+    if (version != backed_up)
+        return mmgr__fail(MMGR_ERR_BUSY, "%s changed while it was being opened", db->path);
+    return mmgr__db_migrate(db, version);
+}
+
+static enum mmgr_result outdated(const struct mmgr__db *db, int64_t version)
+{
+    if (version == 0)
         return mmgr__db_incompatible(db->path, "holds no records yet");
-    if (tables == 0) {
-        rc = sqlite3_exec(db->db, schema, NULL, NULL, NULL);
-        return rc == SQLITE_OK ? MMGR_OK : mmgr__db_fail(db, rc, "initialise");
-    }
-    if (number(db, "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'schema'", &version) !=
-        MMGR_OK)
-        return mmgr__db_incompatible(db->path, "has tables of its own named as those of a store");
-    return check_version(db->path, version);
+    return mmgr__db_incompatible(
+        db->path, "has schema version %lld; it must be opened for writing once, to become %d",
+        (long long)version, MMGR__DB_SCHEMA_VERSION);
 }
 
 enum mmgr_result mmgr__db_prepare_guest(struct mmgr__db *db, int read_only)
 {
-    enum mmgr_result result = mmgr__db_begin(db, !read_only);
+    int64_t version = 0;
+    enum mmgr_result result = mmgr__db_begin(db, 0);
 
     if (result == MMGR_OK)
-        result = mmgr__db_end(db, !read_only, check_guest(db, read_only));
+        result = mmgr__db_end(db, 0, read_guest_version(db, &version));
+    if (result == MMGR_OK && version != MMGR__DB_SCHEMA_VERSION) {
+        if (read_only)
+            return outdated(db, version);
+        /* A backup can only be made before the handle begins to write. */
+        if (version != 0)
+            result = mmgr__db_backup(db, version);
+        if (result == MMGR_OK)
+            result = mmgr__db_begin(db, 1);
+        if (result == MMGR_OK)
+            result = mmgr__db_end(db, 1, prepare_guest(db, version));
+    }
     return result == MMGR_OK ? check_tables(db) : result;
 }
 
 enum mmgr_result mmgr__db_check_schema(struct mmgr__db *db)
 {
-    int empty = 0;
-    enum mmgr_result result = check_schema_alone(db, &empty);
+    int64_t version = 0;
+    enum mmgr_result result = read_version_alone(db, &version);
 
-    if (result == MMGR_OK && empty)
-        return mmgr__db_incompatible(db->path, "holds no records yet");
+    if (result == MMGR_OK && version != MMGR__DB_SCHEMA_VERSION)
+        return outdated(db, version);
     return result == MMGR_OK ? check_tables(db) : result;
 }
 
 enum mmgr_result mmgr__db_prepare_schema(struct mmgr__db *db)
 {
-    int empty = 0;
-    enum mmgr_result result = check_schema_alone(db, &empty);
+    int64_t version = 0;
+    enum mmgr_result result = read_version_alone(db, &version);
 
     /* Made under the rollback journal, so that the main file says whose it is before a WAL
      * exists. */
-    if (result == MMGR_OK && empty)
-        result = create_schema(db);
+    if (result == MMGR_OK && version != MMGR__DB_SCHEMA_VERSION)
+        result = upgrade(db);
     if (result == MMGR_OK)
         result = check_tables(db);
-    if (result == MMGR_OK && !is_on_network(db->path))
+    if (result == MMGR_OK && !mmgr__store_on_network(db->path))
         result = use_wal(db);
     return result;
 }

@@ -1,129 +1,128 @@
 /* SPDX-License-Identifier: MIT */
-/* SQLite back end: searching, counting and ordering. */
+/* SQLite back end: a search as one statement, its rows as records. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "store/filter.h"
+#include "store/order.h"
 #include "store/sqlite_db.h"
+#include "store/words.h"
 
 #define TAGS_MAX 256
 
-/* The condition, and its values in the order of their question marks. */
-struct condition {
-    struct mmgr__buf sql;
-    struct mmgr__strings values;
-    int failed;
-};
-
-static void add(struct condition *condition, const char *sql, const char *value)
+static void put_condition(struct mmgr__clause *clause, const char *sql, const char *value)
 {
     if (value == NULL)
         return;
-    mmgr__buf_puts(&condition->sql, sql);
-    if (!mmgr__strings_add(&condition->values, value))
-        condition->failed = 1;
+    mmgr__clause_put(clause, sql);
+    mmgr__clause_text(clause, value);
 }
 
-static void read_query(struct condition *condition, const struct mmgr__query *query)
+/* Where the rows come from. The full-text index and the table of tags lead to few rows and come first, which
+ * CROSS JOIN makes SQLite keep to; for fields of a model it has indexes and decides by itself. */
+static enum mmgr_result put_source(const struct mmgr__query *query, struct mmgr__clause *clause,
+                                   uint32_t *tags_used)
 {
-    mmgr__buf_puts(&condition->sql, " FROM models WHERE 1");
-    add(condition, " AND name = ?", query->name);
-    add(condition, " AND type = ?", query->type);
-    add(condition, " AND format = ?", query->format);
-    add(condition, " AND path = ?", query->path);
-    add(condition, " AND hash = ?", query->hash);
-    add(condition, " AND source = ?", query->source);
-    add(condition,
-        " AND EXISTS (SELECT 1 FROM bases WHERE bases.key = models.key AND bases.base = ?)",
-        query->base);
-    for (uint32_t i = 0; i < query->tag_count; i++)
-        add(condition,
-            " AND EXISTS (SELECT 1 FROM tags WHERE tags.key = models.key AND tags.tag = ?)",
-            query->tags[i]);
-}
+    int by_column = query->name != NULL || query->path != NULL || query->hash != NULL ||
+                    query->source != NULL;
+    enum mmgr_result result = MMGR_OK;
+    char *words;
 
-static void write_order(struct mmgr__buf *sql, const struct mmgr__query *query)
-{
-    static const enum mmgr_field columns[] = {
-        MMGR_FIELD_KEY,      MMGR_FIELD_NAME,         MMGR_FIELD_TYPE,       MMGR_FIELD_FORMAT,
-        MMGR_FIELD_BASE,     MMGR_FIELD_PATH,         MMGR_FIELD_HASH,       MMGR_FIELD_SOURCE,
-        MMGR_FIELD_REVISION, MMGR_FIELD_REPO_VARIANT, MMGR_FIELD_CREATED_AT, MMGR_FIELD_UPDATED_AT};
-    const char *direction = query->descending ? " DESC" : "";
-    int is_column = 0;
-
-    if (query->sort == NULL) {
-        mmgr__buf_puts(sql, " ORDER BY type, base, name COLLATE NOCASE, name, format, key");
-        return;
+    if (query->words != NULL) {
+        result = mmgr__words_query(query->words, &words);
+        if (result != MMGR_OK)
+            return result;
+        put_condition(clause,
+                      " FROM mmgr_text CROSS JOIN mmgr_models m ON m.id = mmgr_text.rowid"
+                      " WHERE mmgr_text MATCH ",
+                      words);
+        mmgr__free(words);
+    } else if (query->tag_count > 0 && !by_column) {
+        put_condition(clause,
+                      " FROM mmgr_tags t0 CROSS JOIN mmgr_models m ON m.id = t0.id WHERE t0.tag = ",
+                      query->tags[0]);
+        *tags_used = 1;
+    } else {
+        mmgr__clause_put(clause, " FROM mmgr_models m WHERE 1");
     }
-    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
-        is_column |= columns[i] == query->sort->id;
-    /* The names come from our own table of fields, never from the caller. */
-    if (query->sort->id == MMGR_FIELD_NAME)
-        mmgr__buf_printf(sql, " ORDER BY name COLLATE NOCASE%s, name%s, key", direction, direction);
-    else if (is_column)
-        mmgr__buf_printf(sql, " ORDER BY %s%s, key", query->sort->name, direction);
-    else
-        mmgr__buf_printf(
-            sql,
-            " ORDER BY CASE WHEN json_valid(record) THEN json_extract(record, '$.%s') END%s,"
-            " key",
-            query->sort->name, direction);
+    return result;
 }
 
-/* Prepare "SELECT <what> <condition> <tail>" with the values bound. */
-static enum mmgr_result prepare(struct mmgr__db *db, const char *what,
-                                const struct condition *condition, const char *tail,
-                                sqlite3_stmt **statement)
+static enum mmgr_result put_conditions(const struct mmgr__query *query, struct mmgr__clause *clause)
 {
-    char *sql = mmgr__printf("SELECT %s%s%s", what, condition->sql.data, tail);
-    int rc;
+    uint32_t tags_used = 0;
+    enum mmgr_result result = put_source(query, clause, &tags_used);
 
-    if (sql == NULL)
-        return mmgr__oom();
-    rc = sqlite3_prepare_v2(db->db, sql, -1, statement, NULL);
-    mmgr__free(sql);
-    for (size_t i = 0; rc == SQLITE_OK && i < condition->values.count; i++)
-        rc = sqlite3_bind_text(*statement, (int)i + 1, condition->values.items[i], -1,
-                               SQLITE_STATIC);
-    if (rc == SQLITE_OK)
-        return MMGR_OK;
-    sqlite3_finalize(*statement);
-    return mmgr__db_fail(db, rc, "search");
+    put_condition(clause, " AND m.name = ", query->name);
+    put_condition(clause, " AND m.type = ", query->type);
+    put_condition(clause, " AND m.format = ", query->format);
+    put_condition(clause, " AND m.path = ", query->path);
+    put_condition(clause, " AND m.hash = ", query->hash);
+    put_condition(clause, " AND m.source = ", query->source);
+    for (uint32_t i = tags_used; i < query->tag_count; i++) {
+        put_condition(clause, " AND EXISTS (SELECT 1 FROM mmgr_tags t WHERE t.tag = ",
+                      query->tags[i]);
+        mmgr__clause_put(clause, tags_used > 0 ? " AND t.id = t0.id)" : " AND t.id = m.id)");
+    }
+    if (query->base != NULL) {
+        put_condition(clause, " AND EXISTS (SELECT 1 FROM mmgr_bases b WHERE b.base = ",
+                      query->base);
+        mmgr__clause_put(clause, " AND b.id = m.id)");
+    }
+    for (size_t i = 0; i < sizeof query->filters / sizeof query->filters[0]; i++) {
+        if (query->filters[i] != NULL) {
+            mmgr__clause_put(clause, " AND ");
+            mmgr__filter_sql(query->filters[i], clause);
+        }
+    }
+    return result;
 }
 
-static enum mmgr_result count_all(struct mmgr__db *db, const struct condition *condition,
+static enum mmgr_result count_all(struct mmgr__db *db, const struct mmgr__query *query,
                                   uint64_t *total)
 {
+    struct mmgr__clause clause = {.failed = 0};
     sqlite3_stmt *statement;
+    enum mmgr_result result;
     int row;
-    enum mmgr_result result = prepare(db, "count(*)", condition, "", &statement);
 
-    if (result != MMGR_OK)
-        return result;
-    result = mmgr__db_step(db, statement, &row);
+    mmgr__clause_put(&clause, "SELECT count(*)");
+    result = put_conditions(query, &clause);
     if (result == MMGR_OK)
-        *total = (uint64_t)sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
+        result = mmgr__db_query(db, &clause, &statement);
+    if (result == MMGR_OK) {
+        result = mmgr__db_step(db, statement, &row);
+        if (result == MMGR_OK)
+            *total = (uint64_t)sqlite3_column_int64(statement, 0);
+        mmgr__db_release(statement);
+    }
+    mmgr__clause_free(&clause);
     return result;
 }
 
 /* Read the present row into the list. A broken one must not hide the rest. */
-static enum mmgr_result take_row(struct mmgr__db *db, const struct mmgr__store_place *place,
-                                 sqlite3_stmt *statement, mmgr_record_list *list)
+static enum mmgr_result take_row(const struct mmgr__store_place *place, sqlite3_stmt *statement,
+                                 mmgr_record_list *list, uint64_t *broken)
 {
     const char *key = (const char *)sqlite3_column_text(statement, 0);
     const char *json = (const char *)sqlite3_column_text(statement, 1);
-    mmgr_record *record;
+    mmgr_record_builder *builder;
+    mmgr_record *record = NULL;
     enum mmgr_result result;
 
     if (key == NULL || json == NULL)
         return mmgr__oom();
-    result = mmgr__db_read_record(db, place, key, json, (size_t)sqlite3_column_bytes(statement, 1),
-                                  0, &record);
+    result = mmgr__store_read_row(place, key, json, (size_t)sqlite3_column_bytes(statement, 1),
+                                  &builder);
+    if (result == MMGR_OK) {
+        result = mmgr__record_builder_finish(builder, &record);
+        mmgr_record_builder_free(builder);
+    }
     if (result == MMGR_ERR_INVALID_CONFIG) {
         mmgr__log(MMGR_LOG_WARNING, "store", "skipped a broken record: %s",
                   mmgr_error_message(mmgr_last_error()));
-        list->total--;
+        ++*broken;
         return MMGR_OK;
     }
     if (result != MMGR_OK)
@@ -136,40 +135,113 @@ static enum mmgr_result take_row(struct mmgr__db *db, const struct mmgr__store_p
     return MMGR_OK;
 }
 
-static enum mmgr_result read_rows(struct mmgr__db *db, const struct mmgr__store_place *place,
-                                  const struct mmgr__query *query,
-                                  const struct condition *condition, mmgr_record_list *list)
+/* What is known of the number of all rows once a page was read. */
+struct page {
+    uint64_t rows, broken;
+    int more; /* there are rows behind the limit */
+};
+
+/* One row more than the limit is asked for, to know whether there is a next page; the cursor is that of the
+ * last row of this one. */
+static enum mmgr_result read_page(struct mmgr__db *db, const struct mmgr__store_place *place,
+                                  const struct mmgr__query *query, const struct mmgr__order *order,
+                                  sqlite3_stmt *statement, mmgr_record_list *list,
+                                  struct page *page)
 {
-    int64_t limit = query->limit == 0 || query->limit > INT64_MAX ? -1 : (int64_t)query->limit;
-    int64_t offset = query->offset > INT64_MAX ? INT64_MAX : (int64_t)query->offset;
-    struct mmgr__buf tail = {0};
-    sqlite3_stmt *statement;
-    enum mmgr_result result;
-    char *text;
+    enum mmgr_result result = MMGR_OK;
+    char *cursor = NULL;
     int row = 1;
 
-    write_order(&tail, query);
-    mmgr__buf_printf(&tail, " LIMIT %lld OFFSET %lld", (long long)limit, (long long)offset);
-    text = mmgr__buf_take(&tail);
-    if (text == NULL)
-        return mmgr__oom();
-    result = prepare(db, "key, record", condition, text, &statement);
-    mmgr__free(text);
-    if (result != MMGR_OK)
-        return result;
-    while (result == MMGR_OK && row) {
+    while (result == MMGR_OK) {
         result = mmgr__db_step(db, statement, &row);
-        if (result == MMGR_OK && row)
-            result = take_row(db, place, statement, list);
+        if (result != MMGR_OK || !row)
+            break;
+        if (query->limit > 0 && page->rows == query->limit) {
+            page->more = 1;
+            break;
+        }
+        page->rows++;
+        result = take_row(place, statement, list, &page->broken);
+        if (result == MMGR_OK && page->rows == query->limit) {
+            cursor = mmgr__order_cursor(order, statement, 2);
+            result = cursor != NULL ? MMGR_OK : mmgr__oom();
+        }
     }
-    sqlite3_finalize(statement);
+    if (result == MMGR_OK && page->more)
+        list->cursor = cursor;
+    else
+        mmgr__free(cursor);
+    return result;
+}
+
+static enum mmgr_result put_page(const struct mmgr__query *query, const struct mmgr__order *order,
+                                 struct mmgr__clause *clause)
+{
+    int64_t limit = query->limit == 0 || query->limit >= INT64_MAX ? -1 : (int64_t)query->limit + 1;
+    int64_t offset = query->offset > INT64_MAX ? INT64_MAX : (int64_t)query->offset;
+    enum mmgr_result result;
+
+    mmgr__clause_put(clause, "SELECT m.key, m.record");
+    if (query->limit > 0)
+        mmgr__order_put_columns(order, clause);
+    result = put_conditions(query, clause);
+    if (result == MMGR_OK && query->cursor != NULL)
+        result = mmgr__order_put_after(order, query->cursor, clause);
+    mmgr__order_put(order, clause);
+    mmgr__clause_put(clause, " LIMIT ");
+    mmgr__clause_integer(clause, limit);
+    if (offset > 0) {
+        mmgr__clause_put(clause, " OFFSET ");
+        mmgr__clause_integer(clause, offset);
+    }
+    return result;
+}
+
+/* The total needs no counting where the page shows the end. */
+static enum mmgr_result find_total(struct mmgr__db *db, const struct mmgr__query *query,
+                                   const struct page *page, uint64_t *total)
+{
+    enum mmgr_result result = MMGR_OK;
+
+    if (query->no_total)
+        return MMGR_OK;
+    if (!page->more && query->cursor == NULL && (page->rows > 0 || query->offset == 0))
+        *total = query->offset + page->rows;
+    else
+        result = count_all(db, query, total);
+    if (result == MMGR_OK)
+        *total -= page->broken < *total ? page->broken : *total;
+    return result;
+}
+
+static enum mmgr_result search(struct mmgr__db *db, const struct mmgr__store_place *place,
+                               const struct mmgr__query *query, const struct mmgr__order *order,
+                               mmgr_record_list *list)
+{
+    struct mmgr__clause clause = {.failed = 0};
+    struct page page = {0};
+    sqlite3_stmt *statement = NULL;
+    enum mmgr_result result = put_page(query, order, &clause);
+
+    if (result == MMGR_OK)
+        result = mmgr__db_query(db, &clause, &statement);
+    if (result == MMGR_OK) {
+        result = read_page(db, place, query, order, statement, list, &page);
+        /* Where rows are left, the open statement keeps the count at the same moment as the page. */
+        if (result == MMGR_OK)
+            result = find_total(db, query, &page, &list->total);
+        mmgr__db_release(statement);
+    }
+    mmgr__clause_free(&clause);
     return result;
 }
 
 enum mmgr_result mmgr__db_search(struct mmgr__db *db, const struct mmgr__store_place *place,
                                  const struct mmgr__query *query, mmgr_record_list *list)
 {
-    struct condition condition = {{0}, {0}, 0};
+    /* One moment for the page and for a count after its last row. */
+    int alone = (query->cursor == NULL && query->offset == 0) || query->no_total;
+    struct mmgr__order order;
     enum mmgr_result result;
 
     if (query->tag_count > TAGS_MAX) {
@@ -177,16 +249,14 @@ enum mmgr_result mmgr__db_search(struct mmgr__db *db, const struct mmgr__store_p
         mmgr__error_set_field("tags");
         return MMGR_ERR_ARGUMENT;
     }
-    read_query(&condition, query);
-    result = condition.failed || condition.sql.failed ? mmgr__oom() : mmgr__db_begin(db, 0);
+    result = mmgr__order_init(&order, query->sort, query->words != NULL);
+    if (result == MMGR_OK && !alone)
+        result = mmgr__db_begin(db, 0);
     if (result == MMGR_OK) {
-        /* One transaction: the total and the rows are of the same moment. */
-        result = count_all(db, &condition, &list->total);
-        if (result == MMGR_OK)
-            result = read_rows(db, place, query, &condition, list);
-        result = mmgr__db_end(db, 0, result);
+        result = search(db, place, query, &order, list);
+        if (!alone)
+            result = mmgr__db_end(db, 0, result);
     }
-    mmgr__buf_free(&condition.sql);
-    mmgr__strings_free(&condition.values);
+    mmgr__order_free(&order);
     return result;
 }

@@ -21,14 +21,17 @@ struct mmgr__store_host {
     void *user;
 };
 
-/* A search, checked: `sort` is a field of the table or NULL. */
+/* A search, checked. */
 struct mmgr__query {
     const char *name, *type, *format, *base, *path, *hash, *source;
     const char *const *tags;
     uint32_t tag_count;
-    const struct mmgr__field *sort;
-    int descending;
+    const mmgr_filter *filters[2]; /* NULL: none */
+    const char *words;             /* full text */
+    const char *sort;              /* as given, "" for the default */
+    const char *cursor;
     uint64_t limit, offset; /* limit 0 = all */
+    int no_total;
 };
 
 /* Flags of adding. */
@@ -36,30 +39,44 @@ struct mmgr__query {
 #define MMGR__STORE_UNIQUE_SOURCE \
     2u /* refuse when source, revision and repo variant are those of another */
 
+/* Records to add. */
+struct mmgr__adding {
+    const mmgr_record *const *records; /* complete: canonical path, times */
+    size_t count;
+    uint32_t flags;
+    size_t at; /* the record being added, also after a failure */
+    /* Called when a record is refused as a duplicate, with the thread's last error: MMGR_OK goes on without
+     * it, anything else undoes all. NULL: undo. */
+    enum mmgr_result (*refused)(size_t index, void *user);
+    void *user;
+    int existed; /* nothing was done for the last record because of MMGR__STORE_AGAIN */
+};
+
 /* Makes the new record of the old one, inside the transaction of an update. */
 typedef enum mmgr_result (*mmgr__store_edit)(const mmgr_record *old, mmgr_record **changed,
                                              void *user);
 
-/* One back end. Records that come in are complete: canonical path, times. Writes are called by
- * one thread at a time, reads by any number. Every write is one transaction: all of it or
- * nothing. */
+/* One back end. Writes are called by one thread at a time, reads by any number. Every write is one
+ * transaction: all of it or nothing. */
 struct mmgr__store_ops {
     const char *extension; /* of the files that it handles */
+    const char *version;   /* of what it writes */
     /* read_only: create nothing, and add, update and remove will not be called. */
     enum mmgr_result (*open)(const char *path, const struct mmgr__store_place *place, int read_only,
                              void **self);
     void (*close)(void *self);
-    const char *(*version)(const void *self);
-    /* *existed: nothing was done because of MMGR__STORE_AGAIN. */
-    enum mmgr_result (*add)(void *self, const mmgr_record *record, uint32_t flags, int *existed);
+    const char *(*path)(const void *self); /* of the file; NULL: there is none of our own */
+    enum mmgr_result (*add)(void *self, struct mmgr__adding *adding);
     enum mmgr_result (*update)(void *self, const char *key, mmgr__store_edit edit, void *user,
                                mmgr_record **updated);
     enum mmgr_result (*remove)(void *self, const char *key);
     enum mmgr_result (*get)(void *self, const char *key, mmgr_record **record);
     enum mmgr_result (*exists)(void *self, const char *key, int *exists);
     enum mmgr_result (*search)(void *self, const struct mmgr__query *query, mmgr_record_list *list);
+    /* *changed: others changed the records since this was last asked. Called as a write is. */
+    enum mmgr_result (*changed)(void *self, int *changed);
 };
-extern const struct mmgr__store_ops mmgr__store_sqlite;
+extern const struct mmgr__store_ops mmgr__store_sqlite, mmgr__store_yaml, mmgr__store_yml;
 /* Open the SQLite back end on the host's handle. UNSUPPORTED when it is one of another copy of
  * SQLite. */
 enum mmgr_result mmgr__store_adopt(const struct mmgr__store_host *host, const char *source_id,
@@ -76,9 +93,14 @@ enum mmgr_result mmgr__store_duplicate(const char *field, const char *value, con
 enum mmgr_result mmgr__store_read_row(const struct mmgr__store_place *place, const char *key,
                                       const char *json, size_t length,
                                       mmgr_record_builder **builder);
+/* Network file systems give no shared memory, which SQLite's WAL needs, and no notice of what others do. */
+int mmgr__store_on_network(const char *path);
 /* Canonical form of a path for storage: relative when inside the folder. Owned; NULL = no
  * memory. */
 char *mmgr__store_inward(const char *path, const char *folder);
+/* Bring the paths of a draft into the form that is stored, and set its location. */
+enum mmgr_result mmgr__store_canonical(const struct mmgr__store_place *place,
+                                       mmgr_record_builder *builder);
 /* Absolute form of a stored path, *absolute NULL when that cannot be told. 0 = no memory. */
 int mmgr__store_outward(const char *path, const char *folder, char **absolute);
 
@@ -88,6 +110,11 @@ int mmgr__store_outward(const char *path, const char *folder, char **absolute);
  * *added is then the record that is there. */
 enum mmgr_result mmgr__store_add_full(mmgr_store *store, const mmgr_record *record, uint32_t flags,
                                       mmgr_record **added);
+/* Add many in one transaction, whatever terms and members they hold. `refused` as in mmgr__adding. */
+enum mmgr_result mmgr__store_add_batch(mmgr_store *store, const mmgr_record *const *records,
+                                       size_t count,
+                                       enum mmgr_result (*refused)(size_t index, void *user),
+                                       void *user);
 /* Call fn with every record and its manifest, in the default order, until it returns other than
  * MMGR_OK. No transaction is open meanwhile: fn may call the store. Broken rows are logged and
  * skipped. */

@@ -240,8 +240,9 @@ static void records(struct host *host)
     expect(mmgr_store_search(host->store, &search, &list), MMGR_OK, "search");
     check(mmgr_record_list_count(list) == 1, "finds it");
     mmgr_record_list_free(list);
-    search.filter = "size > 1";
-    expect(mmgr_store_search(host->store, &search, &list), MMGR_ERR_UNSUPPORTED, "no filters yet");
+    search.filter = "tags = toy and nonsense > 1";
+    expect(mmgr_store_search(host->store, &search, &list), MMGR_ERR_ARGUMENT, "a filter on no field");
+    check(mmgr_error_offset(mmgr_last_error()) == 15, "the offset is that of the name");
     expect(mmgr_store_exists(host->store, host->key, &exists), MMGR_OK, "exists");
     check(exists == 1, "it does");
     expect(mmgr_store_get_by_name(host->store, "toy", NULL, "main", &record), MMGR_OK, "by name");

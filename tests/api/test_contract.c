@@ -237,7 +237,7 @@ static const struct subject subjects[] = {
     SUBJECT(mmgr_load_service_options, 64, 1, MMGR_OK, fill_load_service, call_load_service),
     SUBJECT(mmgr_load_options, 24, 1, MMGR_ERR_MODEL_NOT_FOUND, nothing, call_load),
     SUBJECT(mmgr_load_options, 24, 1, MMGR_ERR_UNKNOWN_MODEL, nothing, call_load_by_key),
-    SUBJECT(mmgr_search_options, 112, 0, MMGR_OK, nothing, call_search),
+    SUBJECT(mmgr_search_options, 136, 0, MMGR_OK, nothing, call_search),
     SUBJECT(mmgr_manager_options, 64, 1, MMGR_OK, fill_manager, call_manager),
 };
 

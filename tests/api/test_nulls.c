@@ -318,6 +318,7 @@ static void without_record(void)
     NOTHING(mmgr_record_list_count, (NULL));
     NOTHING(mmgr_record_list_at, (NULL, 0));
     NOTHING(mmgr_record_list_total, (NULL));
+    NOTHING(mmgr_record_list_cursor, (NULL));
     QUIET(mmgr_record_list_free, (NULL));
 }
 
@@ -336,6 +337,8 @@ static void without_store(void)
     NOTHING(mmgr_store_close, (NULL));
     NOTHING(mmgr_store_version, (NULL));
     KEPT(mmgr_record, mmgr_store_add, (NULL, NULL, &out));
+    REFUSED(mmgr_store_add_many, (NULL, NULL, 1));
+    REFUSED(mmgr_store_changes, (NULL, NULL));
     KEPT(mmgr_record, mmgr_store_update, (NULL, NULL, NULL, &out));
     REFUSED(mmgr_store_delete, (NULL, NULL));
     KEPT(mmgr_record, mmgr_store_get, (NULL, NULL, &out));

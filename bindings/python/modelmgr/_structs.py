@@ -268,6 +268,9 @@ class mmgr_search_options(Structure):
         ("offset", c_uint64),
         ("filter", c_char_p),
         ("text", c_char_p),
+        ("where", c_void_p),
+        ("cursor", c_char_p),
+        ("flags", c_uint64),
     ]
 
 

@@ -133,7 +133,7 @@ static void alias_bomb(void **state)
 
 static void bounds(void **state)
 {
-    size_t size = ((size_t)16 << 20) + 1;
+    size_t size = ((size_t)64 << 20) + 1;
     char *text = malloc(size);
     struct mmgr__yaml *root = NULL;
     char deep[200];

@@ -3,7 +3,14 @@
 #ifndef TESTS_STORE_CONFORMANCE_H
 #define TESTS_STORE_CONFORMANCE_H
 
-/* Run all of it on stores whose files end in the extension; the number of failed tests. */
-int store_conformance(const char *extension);
+struct store_backend {
+    const char *name;
+    const char *extension; /* of the files */
+    const char *version;   /* that its stores have */
+    int adopted;           /* the file is opened by the host, which hands its handle over */
+};
+
+/* Run all of it; the number of failed tests. */
+int store_conformance(const struct store_backend *backend);
 
 #endif

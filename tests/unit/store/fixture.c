@@ -96,7 +96,8 @@ void add_record(mmgr_store *store, const char *key, const char *name, const char
 
 mmgr_store *open_store(const char *path)
 {
-    struct mmgr_store_options options = {.struct_size = sizeof options, .path = path};
+    struct mmgr_store_options options = {
+        .struct_size = sizeof options, .path = path, .flags = MMGR_STORE_LENIENT};
     mmgr_store *store = NULL;
 
     assert_ok(mmgr_store_open(&options, &store));

@@ -29,7 +29,7 @@ mmgr_record *simple_record(const char *key, const char *name, const char *base, 
                            const char *more);
 void add_record(mmgr_store *store, const char *key, const char *name, const char *base,
                 const char *path, const char *more);
-mmgr_store *open_store(const char *path);
+mmgr_store *open_store(const char *path); /* lenient */
 mmgr_config *config_at(const char *root);
 /* Keys that a search finds, joined by blanks, in a static buffer. */
 const char *found(mmgr_store *store, const struct mmgr_search_options *options);

@@ -42,13 +42,14 @@ static enum mmgr_result describe(const mmgr_record *record, void *user)
 static int64_t halves(const char *path)
 {
     static const char query[] =
-        "SELECT (SELECT count(*) FROM tags WHERE key NOT IN (SELECT key FROM models))"
-        " + (SELECT count(*) FROM bases WHERE key NOT IN (SELECT key FROM models))"
-        " + (SELECT count(*) FROM files WHERE key NOT IN (SELECT key FROM models))"
-        " + (SELECT count(*) FROM models WHERE key NOT IN (SELECT key FROM bases))"
-        " + (SELECT count(*) FROM models WHERE (SELECT count(*) FROM tags WHERE tags.key = "
-        "models.key)"
-        "    <> json_array_length(record, '$.tags'))"
+        "SELECT (SELECT count(*) FROM mmgr_tags WHERE id NOT IN (SELECT id FROM mmgr_models))"
+        " + (SELECT count(*) FROM mmgr_bases WHERE id NOT IN (SELECT id FROM mmgr_models))"
+        " + (SELECT count(*) FROM mmgr_files WHERE id NOT IN (SELECT id FROM mmgr_models))"
+        " + (SELECT count(*) FROM mmgr_text WHERE rowid NOT IN (SELECT id FROM mmgr_models))"
+        " + (SELECT count(*) FROM mmgr_models WHERE id NOT IN (SELECT id FROM mmgr_bases))"
+        " + (SELECT count(*) FROM mmgr_models WHERE id NOT IN (SELECT rowid FROM mmgr_text))"
+        " + (SELECT count(*) FROM mmgr_models m WHERE (SELECT count(*) FROM mmgr_tags t WHERE"
+        "    t.id = m.id) <> json_array_length(record, '$.tags'))"
         " + (SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok')";
     sqlite3_stmt *statement = NULL;
     sqlite3 *db;

@@ -60,14 +60,16 @@ static const char *const texts[] = {"a:b", "A:B", "ab", "b", "a:bc", "\u00fcb", 
 static const struct {
     const char *written;
     int64_t value;
-} sizes[] = {{"0", 0}, {"5", 5}, {"1KiB", 1024}, {"1 KB", 1000}, {"1024", 1024}, {"2GiB", INT64_C(2) << 30}};
+} sizes[] = {{"0", 0}, {"5", 5}, {"1KiB", 1024}, {"1 KB", 1000}, {"1024", 1024},
+           {"2GiB", INT64_C(2) << 30}};
 static const struct {
     const char *written, *stored;
 } times[] = {{"2024-01-31", "2024-01-31T00:00:00Z"},
              {"2024-01-31T00:00:00Z", "2024-01-31T00:00:00Z"},
              {"2024-01-31T12:00:00Z", "2024-01-31T12:00:00Z"},
              {"1969-12-31", "1969-12-31T00:00:00Z"}};
-static const char *const scalars[] = {"1", "1.0", "-2.5", "1e1", "10", "true", "false", "\"1\"", "\"a\"", "\"AB\"", "\"true\""};
+static const char *const scalars[] = {"1", "1.0", "-2.5", "1e1", "10", "true", "false", "\"1\"", "\"a\"",
+                                      "\"AB\"", "\"true\""};
 
 /* ---- records */
 

@@ -120,11 +120,11 @@ static void other_versions(void **state)
     const char *path = in_folder("store.db");
 
     mmgr_store_close(open_store(path));
-    sql(path, "PRAGMA journal_mode=DELETE; PRAGMA user_version=2");
-    refused_untouched(path, "schema version 2, and this library knows versions up to 1");
+    sql(path, "PRAGMA journal_mode=DELETE; PRAGMA user_version=3");
+    refused_untouched(path, "a release that knows version 3 is needed");
     sql(path, "PRAGMA user_version=0");
     refused_untouched(path, "no schema version");
-    sql(path, "PRAGMA user_version=1; PRAGMA application_id=0");
+    sql(path, "PRAGMA user_version=2; PRAGMA application_id=0");
     refused_untouched(path, "another application");
 }
 
@@ -137,7 +137,7 @@ static void damaged_store(void **state)
     FILE *file;
 
     mmgr_store_close(open_store(path));
-    sql(path, "DROP TABLE files");
+    sql(path, "DROP TABLE mmgr_files");
     assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, "files", NULL,
                  path);
     file = fopen(path, "rb");
@@ -160,8 +160,8 @@ static void settings(void **state)
     /* Folded back into one file by the last to close. */
     assert_int_equal(stat(in_folder("store.db-wal"), &st), -1);
     assert_int_equal(sql_number(path, "PRAGMA application_id"), 0x4d4d6772);
-    assert_int_equal(sql_number(path, "PRAGMA user_version"), 1);
-    assert_int_equal(sql_number(path, "SELECT value FROM meta WHERE name = 'schema'"), 1);
+    assert_int_equal(sql_number(path, "PRAGMA user_version"), 2);
+    assert_int_equal(sql_number(path, "SELECT value FROM mmgr_meta WHERE name = 'schema'"), 2);
 }
 
 /* A trigger that somebody planted in the file does not run. */
@@ -171,7 +171,7 @@ static void planted_trigger(void **state)
     mmgr_store *store;
 
     mmgr_store_close(open_store(path));
-    sql(path, "CREATE TRIGGER t AFTER INSERT ON models BEGIN DELETE FROM models; END");
+    sql(path, "CREATE TRIGGER t AFTER INSERT ON mmgr_models BEGIN DELETE FROM mmgr_models; END");
     store = open_store(path);
     add_record(store, "k", "N", "sd-1", "p", "");
     assert_string_equal(found(store, NULL), "k");
@@ -189,13 +189,13 @@ static void count_warning(enum mmgr_log_level level, const char *component, cons
 static void broken_rows_hide_nothing(void **state)
 {
     static const char *const damage[] = {
-        "UPDATE models SET record = '{not json' WHERE key = 'bad'",
-        "UPDATE models SET record = '[]' WHERE key = 'bad'",
-        "UPDATE models SET record = json_set(record, '$.type', 5) WHERE key = 'bad'",
-        "UPDATE models SET record = json_remove(record, '$.name') WHERE key = 'bad'",
-        "UPDATE models SET record = json_set(record, '$.key', 'another') WHERE key = 'bad'",
-        "UPDATE models SET record = json_set(record, '$.path', '../../etc') WHERE key = 'bad'",
-        ("UPDATE models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key "
+        "UPDATE mmgr_models SET record = '{not json' WHERE key = 'bad'",
+        "UPDATE mmgr_models SET record = '[]' WHERE key = 'bad'",
+        "UPDATE mmgr_models SET record = json_set(record, '$.type', 5) WHERE key = 'bad'",
+        "UPDATE mmgr_models SET record = json_remove(record, '$.name') WHERE key = 'bad'",
+        "UPDATE mmgr_models SET record = json_set(record, '$.key', 'another') WHERE key = 'bad'",
+        "UPDATE mmgr_models SET record = json_set(record, '$.path', '../../etc') WHERE key = 'bad'",
+        ("UPDATE mmgr_models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key "
          "= 'bad'"),
     };
     const char *path = in_folder("store.db");
@@ -207,10 +207,10 @@ static void broken_rows_hide_nothing(void **state)
 
     add_record(store, "bad", "N", "sd-1", "p1", "\"tags\":[\"a\"]");
     add_record(store, "good", "N", "sd-1", "p2", "");
-    sql(path, "CREATE TABLE saved AS SELECT record FROM models WHERE key = 'bad'");
+    sql(path, "CREATE TABLE saved AS SELECT record FROM mmgr_models WHERE key = 'bad'");
     mmgr_set_log(MMGR_LOG_WARNING, count_warning, NULL);
     for (size_t i = 0; i < sizeof damage / sizeof damage[0]; i++) {
-        sql(path, "UPDATE models SET record = (SELECT record FROM saved) WHERE key = 'bad'");
+        sql(path, "UPDATE mmgr_models SET record = (SELECT record FROM saved) WHERE key = 'bad'");
         assert_string_equal(found(store, NULL), "bad good");
         sql(path, damage[i]);
         warnings = 0;
@@ -291,8 +291,8 @@ static void manifest(void **state)
     assert_ok(mmgr_store_delete(store, "k"));
     assert_ok(mmgr_store_close(store));
     assert_int_equal(sql_number(path,
-                                "SELECT (SELECT count(*) FROM files) + (SELECT count(*) FROM tags)"
-                                " + (SELECT count(*) FROM bases)"),
+                                "SELECT (SELECT count(*) FROM mmgr_files) + (SELECT count(*) FROM mmgr_tags)"
+                                " + (SELECT count(*) FROM mmgr_bases)"),
                      0);
 }
 

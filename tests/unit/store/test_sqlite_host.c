@@ -166,10 +166,10 @@ static void refused(void **state)
     assert_error(mmgr_store_open(&options, &store), MMGR_ERR_ARGUMENT, NULL, "sqlite_lock", NULL);
     assert_error(adopt(&host, MMGR_STORE_READ_ONLY, &store), MMGR_ERR_STORE_INCOMPATIBLE,
                  "no records", NULL, NULL);
-    run(&host, "CREATE TABLE models(id TEXT)");
+    run(&host, "CREATE TABLE mmgr_models(id TEXT)");
     assert_error(adopt(&host, 0, &store), MMGR_ERR_STORE_INCOMPATIBLE, "of its own", NULL, NULL);
-    run(&host, "DROP TABLE models; CREATE TABLE meta(name TEXT, value TEXT);"
-               "INSERT INTO meta VALUES('schema', '2')");
+    run(&host, "DROP TABLE mmgr_models; CREATE TABLE mmgr_meta(name TEXT, value TEXT);"
+               "INSERT INTO mmgr_meta VALUES('schema', '3')");
     assert_error(adopt(&host, 0, &store), MMGR_ERR_STORE_INCOMPATIBLE, "newer release", NULL, NULL);
     assert_int_equal(number(&host, "SELECT count(*) FROM sqlite_schema"), 1);
     assert_null(store);
@@ -222,7 +222,7 @@ static void threads_under_the_hosts_lock(void **state)
         pthread_join(workers[i].thread, NULL);
         assert_int_equal(workers[i].failures, 0);
     }
-    assert_int_equal(number(&host, "SELECT count(*) FROM models"), 80);
+    assert_int_equal(number(&host, "SELECT count(*) FROM mmgr_models"), 80);
     assert_ok(mmgr_store_close(store));
     host_close(&host);
 }

@@ -89,7 +89,7 @@ static void planted_bugs_are_found(void **state)
     assert_true(kill_sweep(TWO_STEPS, &points) > 0);
     path = prepare(ADD);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "DELETE FROM tags WHERE tag = 'b'", NULL, NULL, NULL),
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM mmgr_tags WHERE tag = 'b'", NULL, NULL, NULL),
                      SQLITE_OK);
     sqlite3_close(db);
     state_of(path, now);

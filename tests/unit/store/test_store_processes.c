@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Many processes add to one store at once: nothing is lost, nothing fails. Arguments: processes,
- * adds of each. */
+/* Many processes add to one store at once: nothing is lost, nothing fails. Arguments: the
+ * extension of the store, processes, adds of each. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 
 #include "fixture.h"
 
+static const char *extension = ".db";
 static int processes = 8, adds = 25;
 
 /* Opens the store itself: the first ones also race to create it. */
@@ -39,7 +40,8 @@ static int child_main(const char *path, int number)
 
 static void all_add_at_once(void **state)
 {
-    const char *path = in_folder("store.db");
+    char name[32];
+    const char *path = (snprintf(name, sizeof name, "store%s", extension), in_folder(name));
     struct mmgr_search_options options = {.struct_size = sizeof options, .limit = 1};
     mmgr_record_list *list = NULL;
     mmgr_store *store;
@@ -74,7 +76,8 @@ static void all_add_at_once(void **state)
 /* Only one of all processes may record a path. */
 static void one_path_for_all(void **state)
 {
-    const char *path = in_folder("store.db");
+    char name[32];
+    const char *path = (snprintf(name, sizeof name, "store%s", extension), in_folder(name));
     int status, winners = 0;
 
     for (int i = 0; i < processes; i++) {
@@ -109,9 +112,10 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {TEST(all_add_at_once), TEST(one_path_for_all)};
 
-    if (argc == 3) {
-        processes = atoi(argv[1]);
-        adds = atoi(argv[2]);
+    if (argc == 4) {
+        extension = argv[1];
+        processes = atoi(argv[2]);
+        adds = atoi(argv[3]);
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

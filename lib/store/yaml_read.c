@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/* YAML back end: from the file to records. Each model becomes the JSON text that a row of the database would
+ * hold and goes through the same checks. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "store/yaml_store.h"
+
+#define NOT_OURS "is no record store of this library"
+
+/* The model that is being read, for errors. */
+struct reading {
+    const char *path;
+    const struct mmgr__store_place *place;
+    const char *key;
+    const struct mmgr__yaml *node;
+};
+
+int mmgr__yaml_is_null(const char *text)
+{
+    return text[0] == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 ||
+           strcmp(text, "Null") == 0 || strcmp(text, "NULL") == 0;
+}
+
+int mmgr__yaml_is_number(const char *text)
+{
+    struct mmgr__jscan scan;
+
+    mmgr__jscan_init(&scan, text, strlen(text));
+    return mmgr__jscan_next(&scan) == MMGR__JSCAN_NUMBER && scan.start == 0 &&
+           scan.end == strlen(text) && mmgr__jscan_next(&scan) == MMGR__JSCAN_END;
+}
+
+static enum mmgr_result not_ours(const char *path, const struct mmgr__yaml *node, const char *why)
+{
+    mmgr__fail(MMGR_ERR_STORE_INCOMPATIBLE, "%s:%u:%u: %s; it was not changed", path, node->line,
+               node->column, why);
+    mmgr__error_set_subject(path);
+    return MMGR_ERR_STORE_INCOMPATIBLE;
+}
+
+static enum mmgr_result bad_member(const struct reading *reading, const struct mmgr__yaml *node,
+                                   const char *field, const char *why)
+{
+    mmgr__fail(MMGR_ERR_INVALID_CONFIG, "%s:%u:%u: model %s: field \"%s\" %s", reading->path,
+               node->line, node->column, reading->key, field, why);
+    mmgr__error_set_field(field);
+    mmgr__error_set_subject(reading->key);
+    return MMGR_ERR_INVALID_CONFIG;
+}
+
+/* Any node as JSON: plain scalars that look like JSON values are those values, the rest is text. */
+static void put_node(struct mmgr__buf *json, const struct mmgr__yaml *node)
+{
+    if (node->kind == MMGR__YAML_SCALAR) {
+        if (node->quoted)
+            mmgr__buf_json_string(json, node->text);
+        else if (mmgr__yaml_is_null(node->text))
+            mmgr__buf_puts(json, "null");
+        else if (strcmp(node->text, "true") == 0 || strcmp(node->text, "false") == 0 ||
+                 mmgr__yaml_is_number(node->text))
+            mmgr__buf_puts(json, node->text);
+        else
+            mmgr__buf_json_string(json, node->text);
+        return;
+    }
+    mmgr__buf_puts(json, node->kind == MMGR__YAML_MAP ? "{" : "[");
+    for (size_t i = 0; i < node->count; i++) {
+        mmgr__buf_puts(json, i > 0 ? "," : "");
+        if (node->kind == MMGR__YAML_MAP) {
+            mmgr__buf_json_string(json, node->keys[i]->text);
+            mmgr__buf_puts(json, ":");
+        }
+        put_node(json, node->items[i]);
+    }
+    mmgr__buf_puts(json, node->kind == MMGR__YAML_MAP ? "}" : "]");
+}
+
+/* A field whose values are text, whatever they look like. */
+static enum mmgr_result put_text(const struct reading *reading, struct mmgr__buf *json,
+                                 const struct mmgr__yaml *node, const char *name)
+{
+    if (node->kind != MMGR__YAML_SCALAR)
+        return bad_member(reading, node, name, "must be text");
+    mmgr__buf_json_string(json, node->text);
+    return MMGR_OK;
+}
+
+static enum mmgr_result put_list(const struct reading *reading, struct mmgr__buf *json,
+                                 const struct mmgr__yaml *node, const char *name)
+{
+    enum mmgr_result result = MMGR_OK;
+
+    if (node->kind != MMGR__YAML_LIST)
+        return bad_member(reading, node, name, "must be a list");
+    mmgr__buf_puts(json, "[");
+    for (size_t i = 0; i < node->count && result == MMGR_OK; i++) {
+        mmgr__buf_puts(json, i > 0 ? "," : "");
+        result = put_text(reading, json, node->items[i], name);
+    }
+    mmgr__buf_puts(json, "]");
+    return result;
+}
+
+static enum mmgr_result put_value(const struct reading *reading, struct mmgr__buf *json,
+                                  const struct mmgr__yaml *node, const char *name)
+{
+    const struct mmgr__field *field = mmgr__field_by_name(name);
+
+    if (node->kind == MMGR__YAML_SCALAR && !node->quoted && mmgr__yaml_is_null(node->text)) {
+        mmgr__buf_puts(json, "null");
+        return MMGR_OK;
+    }
+    if (field != NULL && (field->kind == MMGR__FIELD_TEXT || field->kind == MMGR__FIELD_TERM ||
+                          field->kind == MMGR__FIELD_TIME))
+        return put_text(reading, json, node, name);
+    if (field != NULL && field->kind == MMGR__FIELD_LIST)
+        return put_list(reading, json, node, name);
+    put_node(json, node);
+    return MMGR_OK;
+}
+
+/* Members in their JSON form. */
+static enum mmgr_result put_raw(const struct reading *reading, struct mmgr__buf *json,
+                                const struct mmgr__yaml *node)
+{
+    if (node->kind != MMGR__YAML_LIST)
+        return bad_member(reading, node, MMGR__YAML_JSON_KEY, "must be a list");
+    for (size_t i = 0; i < node->count; i++) {
+        if (node->items[i]->kind != MMGR__YAML_SCALAR)
+            return bad_member(reading, node->items[i], MMGR__YAML_JSON_KEY, "must be a list of texts");
+        mmgr__buf_puts(json, json->length > 1 ? "," : "");
+        mmgr__buf_puts(json, node->items[i]->text);
+    }
+    return MMGR_OK;
+}
+
+static enum mmgr_result to_json(const struct reading *reading, struct mmgr__buf *json)
+{
+    const struct mmgr__yaml *node = reading->node;
+    enum mmgr_result result = MMGR_OK;
+
+    mmgr__buf_puts(json, "{");
+    for (size_t i = 0; i < node->count && result == MMGR_OK; i++) {
+        const char *name = node->keys[i]->text;
+
+        if (strcmp(name, MMGR__YAML_FILES_KEY) == 0)
+            continue;
+        if (strcmp(name, MMGR__YAML_JSON_KEY) == 0) {
+            result = put_raw(reading, json, node->items[i]);
+            continue;
+        }
+        mmgr__buf_puts(json, json->length > 1 ? "," : "");
+        mmgr__buf_json_string(json, name);
+        mmgr__buf_puts(json, ":");
+        result = put_value(reading, json, node->items[i], name);
+    }
+    mmgr__buf_puts(json, "}");
+    return result == MMGR_OK && json->failed ? mmgr__oom() : result;
+}
+
+/* Where the field of the last error stands in the file. */
+static enum mmgr_result place_error(const struct reading *reading, enum mmgr_result result)
+{
+    const char *field = mmgr_error_field(mmgr_last_error());
+    const struct mmgr__yaml *node = reading->node;
+
+    if (result != MMGR_ERR_INVALID_CONFIG)
+        return result;
+    if (field != NULL && mmgr__yaml_get(node, field) != NULL)
+        node = mmgr__yaml_get(node, field);
+    mmgr__error_prefix("%s:%u:%u", reading->path, node->line, node->column);
+    return result;
+}
+
+/* ---- the manifest */
+
+/* Members of a manifest row that are whole numbers, and where they go. */
+struct number {
+    const char *name;
+    uint64_t *to;
+};
+
+static enum mmgr_result read_number(const struct reading *reading, const struct mmgr__yaml *row,
+                                    const struct number *number)
+{
+    const struct mmgr__yaml *node = mmgr__yaml_get(row, number->name);
+
+    *number->to = 0;
+    if (node == NULL)
+        return MMGR_OK;
+    if (node->kind == MMGR__YAML_SCALAR && mmgr__parse_u64(node->text, number->to) &&
+        *number->to <= INT64_MAX)
+        return MMGR_OK;
+    return bad_member(reading, node, MMGR__YAML_FILES_KEY, "has a row with a bad number");
+}
+
+static enum mmgr_result read_file_row(const struct reading *reading, const struct mmgr__yaml *row,
+                                      mmgr_record_builder *builder)
+{
+    uint64_t mtime = 0, flags = 0;
+    struct mmgr__file file = {.path = NULL};
+    const struct {
+        const char *name;
+        char **to;
+    } texts[] = {{"path", &file.path},
+                 {"sha256", &file.sha256},
+                 {"git_sha1", &file.git_sha1},
+                 {"xxh3", &file.xxh3},
+                 {"blocks", &file.blocks}};
+    const struct number numbers[] = {{"size", &file.size},
+                                     {"mtime_ns", &mtime},
+                                     {"device", &file.device},
+                                     {"inode", &file.inode},
+                                     {"flags", &flags}};
+    enum mmgr_result result = MMGR_OK;
+
+    if (row->kind != MMGR__YAML_MAP)
+        return bad_member(reading, row, MMGR__YAML_FILES_KEY, "must be a list of maps");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const struct mmgr__yaml *node = mmgr__yaml_get(row, texts[i].name);
+
+        if (node != NULL && node->kind != MMGR__YAML_SCALAR)
+            return bad_member(reading, node, MMGR__YAML_FILES_KEY, "has a row with a bad text");
+        *texts[i].to = node != NULL ? node->text : NULL;
+    }
+    if (file.path == NULL)
+        return bad_member(reading, row, MMGR__YAML_FILES_KEY, "has a row without a path");
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && result == MMGR_OK; i++)
+        result = read_number(reading, row, &numbers[i]);
+    if (result == MMGR_OK && flags > UINT32_MAX)
+        result = bad_member(reading, row, MMGR__YAML_FILES_KEY, "has a row with a bad number");
+    if (result != MMGR_OK)
+        return result;
+    file.mtime_ns = (int64_t)mtime;
+    file.flags = (uint32_t)flags;
+    return mmgr__record_builder_add_file(builder, &file);
+}
+
+static enum mmgr_result read_files(const struct reading *reading, mmgr_record_builder *builder)
+{
+    const struct mmgr__yaml *list = mmgr__yaml_get(reading->node, MMGR__YAML_FILES_KEY);
+    enum mmgr_result result = MMGR_OK;
+
+    if (list == NULL)
+        return MMGR_OK;
+    if (list->kind != MMGR__YAML_LIST)
+        return bad_member(reading, list, MMGR__YAML_FILES_KEY, "must be a list");
+    for (size_t i = 0; i < list->count && result == MMGR_OK; i++)
+        result = read_file_row(reading, list->items[i], builder);
+    return result;
+}
+
+/* ---- models */
+
+/* Times that nobody wrote, and paths in the form that is stored. */
+static enum mmgr_result complete(const struct reading *reading, int64_t when,
+                                 mmgr_record_builder *builder)
+{
+    static const enum mmgr_field times[] = {MMGR_FIELD_CREATED_AT, MMGR_FIELD_UPDATED_AT};
+    enum mmgr_result result = mmgr__store_canonical(reading->place, builder);
+    char now[32];
+
+    mmgr__format_time(when, now);
+    for (size_t i = 0; i < 2 && result == MMGR_OK; i++) {
+        if (mmgr__record_builder_text(builder, times[i]) == NULL)
+            result = mmgr__record_builder_put(builder, times[i], now);
+    }
+    return result;
+}
+
+static enum mmgr_result read_model(const struct reading *reading, int64_t when,
+                                   mmgr_record **record)
+{
+    mmgr_record_builder *builder = NULL;
+    struct mmgr__buf json = {0};
+    enum mmgr_result result;
+
+    if (reading->node->kind != MMGR__YAML_MAP)
+        return bad_member(reading, reading->node, "key", "must have a map of fields");
+    result = to_json(reading, &json);
+    if (result == MMGR_OK) {
+        result = mmgr__store_read_row(reading->place, reading->key, json.data, json.length,
+                                      &builder);
+        if (result == MMGR_OK)
+            result = complete(reading, when, builder);
+        result = place_error(reading, result);
+    }
+    if (result == MMGR_OK)
+        result = read_files(reading, builder);
+    if (result == MMGR_OK)
+        result = place_error(reading, mmgr__record_builder_finish(builder, record));
+    mmgr_record_builder_free(builder);
+    mmgr__buf_free(&json);
+    return result;
+}
+
+static enum mmgr_result check_root(const char *path, const struct mmgr__yaml *root)
+{
+    const struct mmgr__yaml *version = mmgr__yaml_get(root, MMGR__YAML_VERSION_KEY);
+    const struct mmgr__yaml *models = mmgr__yaml_get(root, MMGR__YAML_MODELS_KEY);
+    uint64_t number = 0;
+    char why[128];
+
+    if (root->kind != MMGR__YAML_MAP || version == NULL)
+        return not_ours(path, root, NOT_OURS " (it has no " MMGR__YAML_VERSION_KEY ")");
+    if (version->kind != MMGR__YAML_SCALAR || !mmgr__parse_u64(version->text, &number) ||
+        number == 0)
+        return not_ours(path, version, NOT_OURS " (" MMGR__YAML_VERSION_KEY " is no version)");
+    if (number > MMGR__YAML_VERSION) {
+        snprintf(why, sizeof why,
+                 "was written by a newer release: it has version %llu, and this library knows "
+                 "versions up to %d",
+                 (unsigned long long)number, MMGR__YAML_VERSION);
+        return not_ours(path, version, why);
+    }
+    if (models != NULL && models->kind != MMGR__YAML_MAP &&
+        !(models->kind == MMGR__YAML_SCALAR && mmgr__yaml_is_null(models->text)))
+        return not_ours(path, models, MMGR__YAML_MODELS_KEY " must be a map");
+    return MMGR_OK;
+}
+
+static enum mmgr_result read_models(const char *path, const struct mmgr__store_place *place,
+                                    int64_t when, struct mmgr__yaml_file *file)
+{
+    const struct mmgr__yaml *models = mmgr__yaml_get(file->root, MMGR__YAML_MODELS_KEY);
+    enum mmgr_result result = MMGR_OK;
+
+    if (models == NULL || models->count == 0)
+        return MMGR_OK;
+    file->records = mmgr__alloc0(models->count, sizeof(mmgr_record *));
+    if (file->records == NULL)
+        return mmgr__oom();
+    while (file->count < models->count && result == MMGR_OK) {
+        struct reading reading = {path, place, models->keys[file->count]->text,
+                                  models->items[file->count]};
+
+        result = read_model(&reading, when, &file->records[file->count]);
+        file->count += result == MMGR_OK;
+    }
+    return result;
+}
+
+/* Blank lines, comments, directives and the start of the document. */
+static char *head_of(const char *text)
+{
+    const char *at = text;
+
+    if (mmgr__starts_with(at, "\xef\xbb\xbf"))
+        at += 3;
+    while (*at != '\0') {
+        size_t length = strcspn(at, "\n"), blank = strspn(at, " \t\r");
+
+        if (blank < length && at[blank] != '#' && at[0] != '%' &&
+            !(mmgr__starts_with(at, "---") && strspn(at + 3, " \t\r") + 3 == length))
+            break;
+        at += length + (at[length] == '\n');
+    }
+    return mmgr__strndup(text, (size_t)(at - text));
+}
+
+enum mmgr_result mmgr__yaml_file_read(const char *text, size_t length, const char *path,
+                                      const struct mmgr__store_place *place, int64_t when,
+                                      struct mmgr__yaml_file *file)
+{
+    struct mmgr__yaml_file made = {.head = head_of(text)};
+    enum mmgr_result result = made.head != NULL ? MMGR_OK : mmgr__oom();
+
+    /* Nothing but comments is a store that is about to be made. */
+    if (result == MMGR_OK && strlen(made.head) < length) {
+        result = mmgr__yaml_parse(text, length, MMGR_ERR_STORE_INCOMPATIBLE, path, &made.root);
+        if (result == MMGR_OK)
+            result = check_root(path, made.root);
+        if (result == MMGR_OK)
+            result = read_models(path, place, when, &made);
+    }
+    if (result == MMGR_OK)
+        *file = made;
+    else
+        mmgr__yaml_file_free(&made);
+    return result;
+}
+
+void mmgr__yaml_file_free(struct mmgr__yaml_file *file)
+{
+    for (size_t i = 0; i < file->count; i++)
+        mmgr_record_unref(file->records[i]);
+    mmgr__free(file->records);
+    mmgr__yaml_free(file->root);
+    mmgr__free(file->head);
+    *file = (struct mmgr__yaml_file){.count = 0};
+}
