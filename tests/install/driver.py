@@ -181,11 +181,13 @@ def rows(root):
     """Records by the database alone: [{"key", "location", "files": {path: (size, sha256)}}]."""
     with database(root) as connection:
         if connection is None or not connection.execute(
-                "SELECT 1 FROM sqlite_master WHERE name = 'models'").fetchone():
+                "SELECT 1 FROM sqlite_master WHERE name = 'mmgr_models'").fetchone():
             return []
         found = []
-        for key, path in connection.execute("SELECT key, path FROM models").fetchall():
-            files = connection.execute("SELECT path, size, sha256 FROM files WHERE key = ?", (key,))
+        for number, key, path in connection.execute(
+                "SELECT id, key, path FROM mmgr_models").fetchall():
+            files = connection.execute("SELECT path, size, sha256 FROM mmgr_files WHERE id = ?",
+                                       (number,))
             found.append({"key": key, "location": Path(root, "models", path),
                           "files": {name: (size, digest) for name, size, digest in files}})
         return found
