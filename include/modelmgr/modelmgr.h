@@ -13,6 +13,7 @@
 #include "event.h"
 #include "filter.h"
 #include "hash.h"
+#include "import.h"
 #include "install.h"
 #include "load.h"
 #include "log.h"

@@ -98,6 +98,17 @@ class mmgr_hub_options(Structure):
     ]
 
 
+class mmgr_import_options(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("kind", c_int32),
+        ("reserved", c_uint32),
+        ("path", c_char_p),
+        ("models_dir", c_char_p),
+    ]
+
+
 class mmgr_install_options(Structure):
     _fields_ = [
         ("struct_size", c_uint32),
@@ -333,6 +344,7 @@ ALL = (
     mmgr_download_options,
     mmgr_fetcher_ops,
     mmgr_hub_options,
+    mmgr_import_options,
     mmgr_install_options,
     mmgr_installer_options,
     mmgr_load_options,
