@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Import of another tool's models: options, the list of records and of what was skipped, adding, report. */
+/* Import of another tool's models: options, the list of records and of what was skipped, adding,
+ * report. */
 #include "store/import.h"
 
 #include <errno.h>
@@ -75,8 +76,8 @@ static enum mmgr_result append(struct mmgr__import *import, const struct mmgr__i
     return MMGR_OK;
 }
 
-/* Copy a text of the source for the report: what is no UTF-8 is replaced, what is too long for any field is
- * cut. 0 = no memory. */
+/* Copy a text of the source for the report: what is no UTF-8 is replaced, what is too long for
+ * any field is cut. 0 = no memory. */
 static int copy_text(char **to, const char *text)
 {
     *to = NULL;
@@ -281,7 +282,8 @@ static enum mmgr_result locate(struct mmgr__import *import, const struct mmgr_im
 
 /* ---- into the store */
 
-/* Pointers to items with a record, sorted by one of their fields and then by their place in the list. */
+/* Pointers to items with a record, sorted by one of their fields and then by their place in the
+ * list. */
 struct by_field {
     const char *text;
     struct mmgr__import_item *item;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening a database of somebody else so that nothing of it, and nothing beside it, is changed: in place and
- * without locks while no log of unfinished work lies beside it, else as a private copy. */
+/* Opening a database of somebody else so that nothing of it, and nothing beside it, is changed:
+ * in place and without locks while no log of unfinished work lies beside it, else as a private
+ * copy. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -73,9 +74,11 @@ static enum mmgr_result check_unchanged(const struct mmgr__import_db *source)
 
 /* ---- the copy */
 
-/* What is copied: the database through SQLite, since closing a descriptor of our own would drop the locks that
- * another connection of this process holds on it; logs bear no locks. */
+/* What is copied: the database through SQLite, since closing a descriptor of our own would drop the
+ * locks that another connection of this process holds on it; logs bear no locks. No more than the
+ * size that it had, so that a log which grows is not run after. */
 struct input {
+    const char *path;
     sqlite3 *db;
     sqlite3_file *file;
     int fd;
@@ -85,7 +88,7 @@ static enum mmgr_result open_input(const char *path, int is_database, struct inp
 {
     int rc;
 
-    *input = (struct input){.fd = -1};
+    *input = (struct input){.path = path, .fd = -1};
     if (!is_database) {
         input->fd = mmgr__io_open_read(AT_FDCWD, path);
         return input->fd < 0 ? mmgr__fail_errno(-input->fd, "read", path) : MMGR_OK;
@@ -108,71 +111,67 @@ static void close_input(struct input *input)
     sqlite3_close(input->db);
 }
 
-/* Bytes read at an offset, 0 at the end, or a negative errno. */
-static int64_t read_input(const struct input *input, void *data, uint64_t offset)
+static enum mmgr_result read_input(const struct input *input, void *data, size_t bytes,
+                                   uint64_t offset)
 {
-    sqlite3_int64 size = 0;
-    uint64_t left;
+    int64_t got;
 
-    if (input->file == NULL)
-        return mmgr__io_pread(input->fd, data, CHUNK, offset);
-    if (input->file->pMethods->xFileSize(input->file, &size) != SQLITE_OK)
-        return -EIO;
-    if ((uint64_t)size <= offset)
-        return 0;
-    left = (uint64_t)size - offset < CHUNK ? (uint64_t)size - offset : CHUNK;
-    /* A file that has shrunk since gives less; that it changed is found afterwards. */
-    if (input->file->pMethods->xRead(input->file, data, (int)left, (sqlite3_int64)offset) !=
-        SQLITE_OK)
-        return -EIO;
-    return (int64_t)left;
+    if (input->file != NULL)
+        got = input->file->pMethods->xRead(input->file, data, (int)bytes, (sqlite3_int64)offset) ==
+                      SQLITE_OK
+                  ? (int64_t)bytes
+                  : -EIO;
+    else
+        got = mmgr__io_pread(input->fd, data, bytes, offset);
+    if (got >= 0 && (size_t)got < bytes)
+        got = -EIO; /* it has shrunk, and that it changed is found afterwards */
+    return got < 0 ? mmgr__fail_errno((int)-got, "read", input->path) : MMGR_OK;
 }
 
-static enum mmgr_result copy_bytes(const struct input *input, const char *from, int to_fd,
-                                   const char *to)
+static enum mmgr_result copy_bytes(const struct input *input, uint64_t size, int fd, const char *to)
 {
     char *chunk = mmgr__alloc(CHUNK);
-    enum mmgr_result result = MMGR_OK;
-    uint64_t offset = 0;
-    int64_t got = 1;
+    enum mmgr_result result = chunk != NULL ? MMGR_OK : mmgr__oom();
 
-    if (chunk == NULL)
-        return mmgr__oom();
-    while (result == MMGR_OK && got > 0) {
-        int error = 0;
+    for (uint64_t offset = 0; result == MMGR_OK && offset < size; offset += CHUNK) {
+        size_t bytes = size - offset < CHUNK ? (size_t)(size - offset) : CHUNK;
+        int error;
 
-        got = read_input(input, chunk, offset);
-        if (got > 0)
-            error = mmgr__io_pwrite(to_fd, chunk, (size_t)got, offset);
-        if (got < 0)
-            result = mmgr__fail_errno((int)-got, "read", from);
-        else if (error != 0)
+        result = read_input(input, chunk, bytes, offset);
+        if (result != MMGR_OK)
+            break;
+        error = mmgr__io_pwrite(fd, chunk, bytes, offset);
+        if (error != 0)
             result = mmgr__fail_errno(-error, "write the copy", to);
-        else
-            offset += (uint64_t)got;
     }
     mmgr__free(chunk);
     return result;
 }
 
-static enum mmgr_result copy_file(const char *from, int is_database, int folder, const char *to)
+static enum mmgr_result copy_file(const struct mmgr__import_db *source, size_t which)
 {
+    char *from = with_suffix(source->path, which);
     struct input input;
-    enum mmgr_result result = open_input(from, is_database, &input);
+    enum mmgr_result result =
+        from != NULL ? open_input(from, which == DATABASE, &input) : mmgr__oom();
     int fd;
 
-    if (result != MMGR_OK)
+    if (result != MMGR_OK) {
+        mmgr__free(from);
         return result;
-    fd = mmgr__io_open_write(folder, to, O_CREAT | O_EXCL, 0600);
-    result =
-        fd < 0 ? mmgr__fail_errno(-fd, "write the copy", to) : copy_bytes(&input, from, fd, to);
+    }
+    fd = mmgr__io_open_write(source->folder_fd, copies[which], O_CREAT | O_EXCL, 0600);
+    result = fd < 0 ? mmgr__fail_errno(-fd, "write the copy", copies[which])
+                    : copy_bytes(&input, source->before.file[which].size, fd, copies[which]);
     mmgr__io_close(fd);
     close_input(&input);
+    mmgr__free(from);
     return result;
 }
 
-/* A rollback journal may name the journal of a transaction over several databases, at any place, which SQLite
- * deletes once it has rolled back. Nobody's file is to go because a journal says so. */
+/* A rollback journal may name the journal of a transaction over several databases, at any place,
+ * which SQLite deletes once it has rolled back. Nobody's file is to go because a journal says
+ * so. */
 static enum mmgr_result check_journal(const struct mmgr__import_db *source)
 {
     static const unsigned char magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
@@ -227,15 +226,34 @@ static enum mmgr_result copy_files(const struct mmgr__import_db *source)
     enum mmgr_result result = MMGR_OK;
 
     for (size_t i = 0; i < LOOKED_AT && result == MMGR_OK; i++) {
-        char *from;
-
-        if (!source->before.file[i].exists)
-            continue;
-        from = with_suffix(source->path, i);
-        result = from != NULL ? copy_file(from, i == DATABASE, source->folder_fd, copies[i])
-                              : mmgr__oom();
-        mmgr__free(from);
+        if (source->before.file[i].exists)
+            result = copy_file(source, i);
     }
+    return result;
+}
+
+/* Let SQLite finish or undo, in the copy, what its log holds, so that the copy is as good as a
+ * source without one. Nothing of the schema is looked at yet. */
+static enum mmgr_result settle_copy(const struct mmgr__import_db *source)
+{
+    sqlite3 *db = NULL;
+    enum mmgr_result result = MMGR_OK;
+    int rc = sqlite3_open_v2(source->copy, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+
+    if (db == NULL)
+        return mmgr__oom();
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, "PRAGMA user_version", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (rc == SQLITE_NOMEM)
+        result = mmgr__oom();
+    else if (rc == SQLITE_FULL || rc == SQLITE_IOERR || rc == SQLITE_CANTOPEN)
+        result = mmgr__fail(rc == SQLITE_FULL ? MMGR_ERR_NO_SPACE : MMGR_ERR_IO,
+                            "cannot write the copy %s: %s", source->copy, sqlite3_errmsg(db));
+    else if (rc != SQLITE_OK)
+        result = mmgr__import_unfit(source->path, "is no SQLite database, or a damaged one");
+    sqlite3_close(db);
     return result;
 }
 
@@ -254,7 +272,8 @@ static enum mmgr_result make_copy(struct mmgr__import_db *source)
         return changed;
     if (result != MMGR_OK)
         return mmgr__error_restore(&cause);
-    return source->before.file[JOURNAL].exists ? check_journal(source) : MMGR_OK;
+    result = source->before.file[JOURNAL].exists ? check_journal(source) : MMGR_OK;
+    return result == MMGR_OK ? settle_copy(source) : result;
 }
 
 /* By names that need no memory, so that nothing is left behind for want of it. */
@@ -275,8 +294,7 @@ static enum mmgr_result open_source(struct mmgr__import_db *source)
 
     if (result != MMGR_OK)
         return result;
-    result = mmgr__db_open(is_quiet ? source->path : source->copy,
-                           is_quiet ? MMGR__DB_FROZEN : MMGR__DB_WRITE, &source->db);
+    result = mmgr__db_open(is_quiet ? source->path : source->copy, MMGR__DB_FOREIGN, &source->db);
     if (result == MMGR_ERR_STORE_INCOMPATIBLE)
         return mmgr__import_unfit(source->path, "is no SQLite database, or a damaged one");
     if (result != MMGR_OK && result != MMGR_ERR_NO_MEMORY)

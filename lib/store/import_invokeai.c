@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Import of an InvokeAI database: the rows of its table models, in which one column, config, holds the whole
- * record as JSON and the others are worked out from it. */
+/* Import of an InvokeAI database: the rows of its table models, in which one column, config,
+ * holds the whole record as JSON and the others are worked out from it. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -55,8 +55,9 @@ static enum mmgr_result number(const struct reader *reader, const char *sql, int
     return result;
 }
 
-/* Refuse what is no InvokeAI database, saying what it is. Columns that are worked out, virtual tables and
- * views could run anything at length, so the three columns must be plain ones of a plain table. */
+/* Refuse what is no InvokeAI database, saying what it is. Columns that are worked out, virtual
+ * tables and views could run anything at length, so the three columns must be plain ones of a
+ * plain table. */
 static enum mmgr_result check_schema(const struct reader *reader)
 {
     static const struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Import of InvokeAI's models.yaml of version 3 or later: keys "base/type/name", each with a map of what is
- * known of the model. */
+/* Import of InvokeAI's models.yaml of version 3 or later: keys "base/type/name", each with a map
+ * of what is known of the model. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,7 +15,8 @@
 #define FILE_MAX       ((size_t)16 << 20)
 #define OLDEST_VERSION 3
 
-/* Formats of a folder and of a single file, where the entry names none or only says that it is a file. */
+/* Formats of a folder and of a single file, where the entry names none or only says that it is a
+ * file. */
 static const struct {
     const char *type, *folder, *file;
 } formats[] = {
@@ -30,8 +31,8 @@ static const struct {
     {"onnx", "onnx", "onnx"},
 };
 
-/* Members of an entry that are not taken over as they stand: they are resolved or worked out, or they would
- * pass for fields of ours that a models.yaml does not have. */
+/* Members of an entry that are not taken over as they stand: they are resolved or worked out, or
+ * they would pass for fields of ours that a models.yaml does not have. */
 static const char *const special[] = {"path",  "vae",   "config",      "format",
                                       "error", "key",   "name",        "type",
                                       "base",  "bases", "config_path", "location"};
@@ -183,7 +184,8 @@ static enum mmgr_result set_path(mmgr_record_builder *builder, enum mmgr_field f
 
     if (path == NULL)
         return MMGR_OK;
-    /* First as it stands, so that a path which leads out of its folder is refused as in any record. */
+    /* First as it stands, so that a path which leads out of its folder is refused as in any
+     * record. */
     result = mmgr__import_set(builder, field, path);
     if (result != MMGR_OK)
         return result;

@@ -142,7 +142,7 @@ static int wait_for_others(void *user, int count)
 }
 
 /* Defences against a file that somebody else could write to, and durability. */
-static int configure(struct mmgr__db *db, int read_only)
+static int configure(struct mmgr__db *db, enum mmgr__db_mode mode)
 {
     static const char pragmas[] =
         "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
@@ -152,13 +152,13 @@ static int configure(struct mmgr__db *db, int read_only)
     sqlite3_busy_handler(db->db, wait_for_others, db);
     sqlite3_extended_result_codes(db->db, 1);
     sqlite3_db_config(db->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    sqlite3_db_config(db->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, mode == MMGR__DB_FOREIGN, NULL);
     sqlite3_db_config(db->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     sqlite3_db_config(db->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     sqlite3_limit(db->db, SQLITE_LIMIT_ATTACHED, 0);
     sqlite3_limit(db->db, SQLITE_LIMIT_LENGTH, 64 << 20);
     rc = sqlite3_exec(db->db, pragmas, NULL, NULL, NULL);
-    if (rc == SQLITE_OK && read_only)
+    if (rc == SQLITE_OK && mode < MMGR__DB_WRITE)
         rc = sqlite3_exec(db->db, "PRAGMA query_only=ON", NULL, NULL, NULL);
     return rc;
 }
@@ -185,7 +185,7 @@ static int open_file(const char *path, enum mmgr__db_mode mode, sqlite3 **db)
     char *uri;
     int rc;
 
-    if (mode != MMGR__DB_FROZEN)
+    if (mode != MMGR__DB_FROZEN && mode != MMGR__DB_FOREIGN)
         return sqlite3_open_v2(path, db, flags | (mode == MMGR__DB_CREATE ? SQLITE_OPEN_CREATE : 0),
                                NULL);
     uri = frozen_uri(path);
@@ -214,7 +214,7 @@ enum mmgr_result mmgr__db_open(const char *path, enum mmgr__db_mode mode, struct
     if (rc == SQLITE_OK && mode >= MMGR__DB_WRITE && sqlite3_db_readonly(made->db, "main") == 1)
         rc = SQLITE_READONLY;
     if (rc == SQLITE_OK)
-        rc = configure(made, mode < MMGR__DB_WRITE);
+        rc = configure(made, mode);
     if (rc == SQLITE_OK) {
         *db = made;
         return MMGR_OK;

@@ -63,6 +63,9 @@ struct mmgr__db {
 enum mmgr__db_mode {
     MMGR__DB_READ,   /* queries only */
     MMGR__DB_FROZEN, /* queries of a file that nobody changes: no locks, nothing beside it */
+    /* As frozen, a file of another application, whose tables may name functions that SQLite does not
+     * vouch for: nothing but plain columns may be read. */
+    MMGR__DB_FOREIGN,
     MMGR__DB_WRITE,
     MMGR__DB_CREATE /* and make the file when it is missing */
 };
