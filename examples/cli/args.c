@@ -61,6 +61,7 @@ static const struct option options[OPT_COUNT] = {
     [OPT_SUBMODEL] = {"submodel", "S", "part of a pipeline, such as unet", NULL},
     [OPT_DEVICE] = {"device", "D", "device to lock on, such as cpu", NULL},
     [OPT_REPEAT] = {"repeat", "N", "load and lock so many times", NULL},
+    [OPT_MODELS_DIR] = {"models-dir", "DIR", "folder in which the other tool's models lie", NULL},
 };
 
 static void print_options(uint64_t mask)

@@ -48,6 +48,7 @@ enum cli_option_id {
     OPT_SUBMODEL,
     OPT_DEVICE,
     OPT_REPEAT,
+    OPT_MODELS_DIR,
     OPT_COUNT
 };
 
@@ -167,6 +168,7 @@ int cli_set(struct cli *cli);
 int cli_add(struct cli *cli);
 int cli_remove(struct cli *cli);
 int cli_sync(struct cli *cli);
+int cli_import(struct cli *cli);
 int cli_probe(struct cli *cli);
 int cli_inspect(struct cli *cli);
 int cli_hash(struct cli *cli);

@@ -37,6 +37,8 @@ static const struct cli_command commands[] = {
     {"load", "KEY-OR-NAME", "Load a model and report its size and the time that it took",
      CLI_BIT(OPT_SUBMODEL) | CLI_BIT(OPT_DEVICE) | CLI_BIT(OPT_REPEAT), 1, 1, cli_load, NULL},
     {"sync", "", "Compare the records with what is on disk", 0, 0, 0, cli_sync, NULL},
+    {"import", "invokeai|yaml|hf-cache PATH", "Record the models of another tool where they are",
+     CLI_BIT(OPT_DRY_RUN) | CLI_BIT(OPT_MODELS_DIR), 2, 2, cli_import, NULL},
     {"config", "[FIELD]", "Show the effective configuration and where each value comes from", 0, 0,
      1, cli_config, NULL},
     {"version", "", "Show the version of the library and of what it is made of", 0, 0, 0,
@@ -47,8 +49,6 @@ static const struct cli_command commands[] = {
      "conversion is not available in this release"},
     {"verify", "KEY | --all", "Hash a model again and compare", 0, 0, UINT32_MAX, NULL,
      "verification of installed models is not available in this release"},
-    {"import", "hf-cache|invokeai|yaml PATH", "Take over the models of another tool", 0, 0,
-     UINT32_MAX, NULL, "import from other tools is not available in this release"},
     {NULL, NULL, NULL, 0, 0, 0, NULL, NULL}};
 
 int main(int argc, char **argv)

@@ -200,6 +200,19 @@ static enum mmgr_result call_search(const void *memory)
         mmgr_record_list_free);
 }
 
+static void fill_import(void *memory)
+{
+    struct mmgr_import_options *options = (struct mmgr_import_options *)memory;
+    options->kind = MMGR_IMPORT_INVOKEAI;
+    options->path = "/nowhere";
+}
+
+static enum mmgr_result call_import(const void *memory)
+{
+    TRY(char, mmgr_store_import(live.store, (const struct mmgr_import_options *)memory, &out),
+        mmgr_string_free);
+}
+
 static void fill_manager(void *memory)
 {
     ((struct mmgr_manager_options *)memory)->config = live.config;
@@ -238,6 +251,7 @@ static const struct subject subjects[] = {
     SUBJECT(mmgr_load_options, 24, 1, MMGR_ERR_MODEL_NOT_FOUND, nothing, call_load),
     SUBJECT(mmgr_load_options, 24, 1, MMGR_ERR_UNKNOWN_MODEL, nothing, call_load_by_key),
     SUBJECT(mmgr_search_options, 136, 0, MMGR_OK, nothing, call_search),
+    SUBJECT(mmgr_import_options, 32, 1, MMGR_ERR_PATH_NOT_FOUND, fill_import, call_import),
     SUBJECT(mmgr_manager_options, 64, 1, MMGR_OK, fill_manager, call_manager),
 };
 

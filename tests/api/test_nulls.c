@@ -144,6 +144,11 @@ static void without_hash(void)
     KEPT(char, mmgr_hash_path, (NULL, NULL, &out));
 }
 
+static void without_import(void)
+{
+    KEPT(char, mmgr_store_import, (NULL, NULL, &out));
+}
+
 static void without_install(void)
 {
     KEPT(mmgr_installer, mmgr_installer_open, (NULL, &out));
@@ -419,6 +424,7 @@ int main(void)
     without_event();
     without_filter();
     without_hash();
+    without_import();
     without_install();
     without_load();
     without_manager();

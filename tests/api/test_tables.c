@@ -208,6 +208,7 @@ static void test_services(void)
     REFUSED(mmgr_store_delete(store, NULL));
     REFUSED(mmgr_store_exists(store, NULL, &exists));
     REFUSED(mmgr_store_exists(store, "key", NULL));
+    REFUSED(mmgr_store_import(store, NULL, NULL));
     REFUSED(mmgr_store_search(store, NULL, NULL));
     REFUSED(mmgr_store_get_by_name(store, NULL, NULL, NULL, &record));
     REFUSED(mmgr_store_get_by_name(store, "name", NULL, NULL, NULL));

@@ -96,7 +96,7 @@ def test_wrong_usage(cli, arguments, hint):
     ["download", "http://127.0.0.1:9/x", "x", "--limit-rate", "1M"],
     ["cache", "list"], ["cache", "get", "a/b"],
     ["convert", "key", "--to", "safetensors", "-o", "x"], ["verify", "--all", "--repair"],
-    ["import", "yaml", "models.yaml"],
+    ["import", "hf-cache", "folder"],
 ])
 def test_what_is_not_there_yet_says_so(cli, arguments):
     result = cli.run(*arguments)

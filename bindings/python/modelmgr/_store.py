@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ctypes import byref, c_char_p, c_int
-from typing import Any, Iterator, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from . import _structs
 from ._api import CONSTANTS
 from ._config import Config
 from ._handle import Core, Service
 from ._library import (check, decode, encode, encode_json, encode_path, lib, options, out,
-                       take_text)
+                       take_json, take_text)
 from ._record import Record
 
 
@@ -103,6 +103,27 @@ class Store(Service):
     def delete(self, key: str) -> None:
         """Delete a record; files are not touched (Installer.remove() does that)."""
         self._call(lib.mmgr_store_delete, encode(key, "key"))
+
+    def import_from(self,
+                    kind: str,
+                    path: Any,
+                    *,
+                    models_dir: Any = None,
+                    dry_run: bool = False) -> Dict[str, Any]:
+        """Record the models of another tool: kind is "invokeai" (its database) or "yaml" (models.yaml).
+
+        Returns the report: "added" (keys), "names", "skipped" (with a reason each), "missing" and so on.
+        The source is only read, and models that cannot be taken over stop no others.
+        """
+        kinds = {"invokeai": "MMGR_IMPORT_INVOKEAI", "yaml": "MMGR_IMPORT_MODELS_YAML"}
+        if kind not in kinds:
+            raise ValueError(f'kind must be "invokeai" or "yaml", not {kind!r}')
+        wanted = options(_structs.mmgr_import_options,
+                         path=encode_path(path, "path"),
+                         models_dir=encode_path(models_dir, "models_dir"),
+                         flags=CONSTANTS["MMGR_IMPORT_DRY_RUN"] if dry_run else 0)
+        wanted.kind = CONSTANTS[kinds[kind]]
+        return take_json(self._get(lib.mmgr_store_import, byref(wanted)))
 
     def search(self,
                *,
