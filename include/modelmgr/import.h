@@ -53,7 +53,7 @@ struct mmgr_import_options {
  *   MMGR_ERR_BUSY (the source was written to while it was read, or the store is in use);
  *   MMGR_ERR_STATE (the store is read-only); MMGR_ERR_PERMISSION; MMGR_ERR_IO; MMGR_ERR_NO_SPACE;
  *   MMGR_ERR_ARGUMENT; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY. A source that cannot be
- *   read leaves the store as it was.
+ *   read leaves the store as it was; what was added before the store failed stays.
  *
  * Thread-safety: safe.
  * Since: 0.1

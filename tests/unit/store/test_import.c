@@ -380,6 +380,10 @@ static void other_files_are_refused(void **state)
          "INSERT INTO models WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
          " WHERE i < 100001) SELECT i, '{}', '' FROM n",
          "more than 100000 models"},
+        {"PRAGMA journal_mode=OFF; CREATE TABLE models(id, config, created_at);"
+         "INSERT INTO models WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+         " WHERE i < 5) SELECT i, hex(zeroblob(30000000)), '' FROM n",
+         "more than 256 MiB"},
         {"CREATE TABLE models(id, config, created_at); PRAGMA writable_schema=ON;"
          "UPDATE sqlite_schema SET sql = 'CREATE TABLE models(id, config'",
          "damaged"},
