@@ -38,6 +38,8 @@ enum cli_option_id {
     OPT_SORT,
     OPT_LIMIT,
     OPT_OFFSET,
+    OPT_AFTER,
+    OPT_LENIENT,
     OPT_KEEP_FILES,
     OPT_FORCE,
     OPT_EXPLAIN,

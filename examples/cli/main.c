@@ -14,13 +14,13 @@ static const struct cli_command commands[] = {
     {"list", "", "List the models",
      CLI_BIT(OPT_BASE) | CLI_BIT(OPT_TYPE) | CLI_BIT(OPT_FORMAT) | CLI_BIT(OPT_NAME) |
          CLI_BIT(OPT_TAG) | CLI_BIT(OPT_FILTER) | CLI_BIT(OPT_SEARCH) | CLI_BIT(OPT_SORT) |
-         CLI_BIT(OPT_LIMIT) | CLI_BIT(OPT_OFFSET),
+         CLI_BIT(OPT_LIMIT) | CLI_BIT(OPT_OFFSET) | CLI_BIT(OPT_AFTER),
      0, 0, cli_list, NULL},
     {"show", "KEY-OR-NAME", "Show one model with its files", 0, 1, 1, cli_show, NULL},
-    {"set", "KEY FIELD=VALUE...", "Change fields of a record; FIELD= clears one", 0, 2, UINT32_MAX,
-     cli_set, NULL},
-    {"add", "JSON-FILE", "Add a record as it stands in a JSON file (- is standard input)", 0, 1, 1,
-     cli_add, NULL},
+    {"set", "KEY FIELD=VALUE...", "Change fields of a record; FIELD= clears one",
+     CLI_BIT(OPT_LENIENT), 2, UINT32_MAX, cli_set, NULL},
+    {"add", "JSON-FILE", "Add a record as it stands in a JSON file (- is standard input)",
+     CLI_BIT(OPT_LENIENT), 1, 1, cli_add, NULL},
     {"remove", "KEY", "Remove a model; its files are deleted if they are inside models_dir",
      CLI_BIT(OPT_KEEP_FILES) | CLI_BIT(OPT_FORCE), 1, 1, cli_remove, NULL},
     {"probe", "PATH", "Identify a model file or folder without recording it",

@@ -35,7 +35,12 @@ static int print_list_json(struct cli *cli, const mmgr_record_list *list, uint32
         printf("%s%s", i > 0 ? "," : "", json);
         mmgr_string_free(json);
     }
-    printf("],\"total\":%llu}\n", (unsigned long long)mmgr_record_list_total(list));
+    printf("],\"total\":%llu,\"cursor\":", (unsigned long long)mmgr_record_list_total(list));
+    if (mmgr_record_list_cursor(list) != NULL) {
+        printf("\"%s\"}\n", mmgr_record_list_cursor(list));
+    } else {
+        puts("null}");
+    }
     return 0;
 }
 
@@ -99,6 +104,9 @@ int cli_list(struct cli *cli)
     search.type = cli_value(cli, OPT_TYPE);
     search.format = cli_value(cli, OPT_FORMAT);
     search.name = cli_value(cli, OPT_NAME);
+    search.filter = cli_value(cli, OPT_FILTER);
+    search.text = cli_value(cli, OPT_SEARCH);
+    search.cursor = cli_value(cli, OPT_AFTER);
     search.sort = cli_value(cli, OPT_SORT);
     search.tags = cli->options[OPT_TAG].items;
     search.tag_count = cli->options[OPT_TAG].count;

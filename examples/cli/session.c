@@ -92,6 +92,9 @@ int cli_open_manager(struct cli *cli, enum cli_access access, mmgr_manager **man
         if (access == CLI_PLAN || (access == CLI_LOOK && !is_writable(config))) {
             options.flags = MMGR_MANAGER_READ_ONLY;
         }
+        if (cli_has(cli, OPT_LENIENT)) {
+            options.flags |= MMGR_MANAGER_LENIENT;
+        }
         if (mmgr_manager_open(&options, manager) != MMGR_OK) {
             status = cli_fail_last(cli);
         }

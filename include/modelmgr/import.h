@@ -52,8 +52,8 @@ struct mmgr_import_options {
  *   database or YAML file, or one of an older release; the message says what was found);
  *   MMGR_ERR_BUSY (the source was written to while it was read, or the store is in use);
  *   MMGR_ERR_STATE (the store is read-only); MMGR_ERR_PERMISSION; MMGR_ERR_IO; MMGR_ERR_NO_SPACE;
- *   MMGR_ERR_ARGUMENT; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY. A source that cannot be
- *   read leaves the store as it was; what was added before the store failed stays.
+ *   MMGR_ERR_ARGUMENT; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY. After an
+ *   error the store is as it was: all are added in one transaction.
  *
  * Thread-safety: safe.
  * Since: 0.1

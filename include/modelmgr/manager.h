@@ -18,6 +18,8 @@ MMGR_BEGIN_DECLS
 
 /** Flags of mmgr_manager_options. */
 #define MMGR_MANAGER_READ_ONLY 1u /**< create and recover nothing: to look, to plan and to load */
+#define MMGR_MANAGER_LENIENT 2u   /**< the store is MMGR_STORE_LENIENT */
+#define MMGR_MANAGER_WATCH 4u     /**< the store is MMGR_STORE_WATCH: its events come on the manager's bus */
 
 /** Options of mmgr_manager_open(). */
 struct mmgr_manager_options {

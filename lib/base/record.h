@@ -38,7 +38,8 @@ enum mmgr_result mmgr__record_builder_add_file(mmgr_record_builder *builder, con
 void mmgr__record_builder_clear_files(mmgr_record_builder *builder);
 enum mmgr_result mmgr__record_builder_set_location(mmgr_record_builder *builder, const char *location);
 void mmgr__file_clear(struct mmgr__file *file);
-/* As mmgr_record_builder_set(), but in place: after a failure the draft is to be thrown away. NULL clears. */
+/* As mmgr_record_builder_set(), but in place: after a failure the draft is to be thrown away. It is no edit of a
+ * caller, which would have to fit the kind. NULL clears. */
 enum mmgr_result mmgr__record_builder_put(mmgr_record_builder *builder, enum mmgr_field field, const char *value);
 /* Text that a field of the draft has now, lent, or NULL. */
 const char *mmgr__record_builder_text(const mmgr_record_builder *builder, enum mmgr_field field);

@@ -105,7 +105,6 @@ enum mmgr_result mmgr__record_builder_put(mmgr_record_builder *builder, enum mmg
 {
     const struct mmgr__field *row = mmgr__field_by_id(field);
 
-    builder->touched |= BIT(field);
     if (value != NULL && value[0] != '\0')
         return set_from_text(&builder->draft, row, value);
     mmgr__value_clear(&builder->draft, row);

@@ -68,7 +68,9 @@ static enum mmgr_result open_store_and_prober(mmgr_manager *manager,
 {
     struct mmgr_store_options store = {
         .struct_size = sizeof store,
-        .flags = given->flags & MMGR_MANAGER_READ_ONLY ? MMGR_STORE_READ_ONLY : 0,
+        .flags = (given->flags & MMGR_MANAGER_READ_ONLY ? MMGR_STORE_READ_ONLY : 0) |
+                 (given->flags & MMGR_MANAGER_LENIENT ? MMGR_STORE_LENIENT : 0) |
+                 (given->flags & MMGR_MANAGER_WATCH ? MMGR_STORE_WATCH : 0),
         .path = given->store_path,
         .config = manager->config,
         .bus = manager->bus};
@@ -106,7 +108,7 @@ enum mmgr_result mmgr_manager_open(const struct mmgr_manager_options *options, m
     enum mmgr_result result = MMGR__IMPORT(given, options, transport_self);
     if (result != MMGR_OK)
         return result;
-    if (!manager || given.flags & ~MMGR_MANAGER_READ_ONLY)
+    if (!manager || given.flags & ~(MMGR_MANAGER_READ_ONLY | MMGR_MANAGER_LENIENT | MMGR_MANAGER_WATCH))
         return mmgr__bad_argument(manager ? "flags" : "manager");
     mmgr_manager *made = mmgr__alloc0(1, sizeof *made);
     if (!made)

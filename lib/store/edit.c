@@ -138,8 +138,11 @@ enum mmgr_result mmgr__store_add_batch(mmgr_store *store, const mmgr_record *con
     batch.records = mmgr__alloc0(count, sizeof(mmgr_record *));
     if (batch.records == NULL)
         return mmgr__oom();
-    for (; batch.count < count && result == MMGR_OK; batch.count++)
+    for (; batch.count < count && result == MMGR_OK; batch.count++) {
         result = complete_copy(store, records[batch.count], &batch.records[batch.count]);
+        if (result == MMGR_ERR_INVALID_CONFIG && refused != NULL)
+            result = refused(batch.count, user);
+    }
     if (result == MMGR_OK)
         result = add_batch(store, &batch);
     for (size_t i = 0; i < batch.count; i++)

@@ -327,18 +327,38 @@ static enum mmgr_result turn_down_doubles(struct mmgr__import *import, enum mmgr
     return result;
 }
 
-/* Add the records; one that is a duplicate is turned down. */
+/* The records that are handed to the store, and the items that they belong to. */
+struct handed {
+    const mmgr_record **records;
+    struct mmgr__import_item **items;
+};
+
+static enum mmgr_result turn_down_handed(size_t index, void *user)
+{
+    return turn_down(((struct handed *)user)->items[index]);
+}
+
+/* Add the records in one transaction; one that is a duplicate is turned down. */
 static enum mmgr_result add_all(mmgr_store *store, struct mmgr__import *import)
 {
+    struct handed handed = {mmgr__alloc0(import->count + 1, sizeof(mmgr_record *)),
+                            mmgr__alloc0(import->count + 1, sizeof(struct mmgr__import_item *))};
     enum mmgr_result result = MMGR_OK;
+    size_t count = 0;
 
-    for (size_t i = 0; i < import->count && result == MMGR_OK; i++) {
-        if (import->items[i].record == NULL)
-            continue;
-        result = mmgr__store_add_full(store, import->items[i].record, 0, NULL);
-        if (is_of_one_model(result))
-            result = turn_down(&import->items[i]);
+    if (handed.records != NULL && handed.items != NULL) {
+        for (size_t i = 0; i < import->count; i++) {
+            if (import->items[i].record == NULL)
+                continue;
+            handed.records[count] = import->items[i].record;
+            handed.items[count++] = &import->items[i];
+        }
+        result = mmgr__store_add_batch(store, handed.records, count, turn_down_handed, &handed);
+    } else {
+        result = mmgr__oom();
     }
+    mmgr__free(handed.records);
+    mmgr__free(handed.items);
     return result;
 }
 

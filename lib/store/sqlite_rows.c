@@ -289,8 +289,9 @@ static enum mmgr_result add_one(struct mmgr__db *db, const mmgr_record *record, 
 enum mmgr_result mmgr__db_add(struct mmgr__db *db, struct mmgr__adding *adding)
 {
     for (adding->at = 0; adding->at < adding->count; adding->at++) {
+        const mmgr_record *record = adding->records[adding->at];
         enum mmgr_result result =
-            add_one(db, adding->records[adding->at], adding->flags, &adding->existed);
+            record != NULL ? add_one(db, record, adding->flags, &adding->existed) : MMGR_OK;
 
         /* A refused record has left nothing behind. */
         if (result == MMGR_ERR_DUPLICATE_MODEL && adding->refused != NULL)

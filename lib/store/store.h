@@ -41,7 +41,7 @@ struct mmgr__query {
 
 /* Records to add. */
 struct mmgr__adding {
-    const mmgr_record *const *records; /* complete: canonical path, times */
+    const mmgr_record *const *records; /* complete: canonical path, times; NULL: not this one */
     size_t count;
     uint32_t flags;
     size_t at; /* the record being added, also after a failure */
@@ -110,7 +110,8 @@ int mmgr__store_outward(const char *path, const char *folder, char **absolute);
  * *added is then the record that is there. */
 enum mmgr_result mmgr__store_add_full(mmgr_store *store, const mmgr_record *record, uint32_t flags,
                                       mmgr_record **added);
-/* Add many in one transaction, whatever terms and members they hold. `refused` as in mmgr__adding. */
+/* Add many in one transaction, whatever terms and members they hold. `refused` as in mmgr__adding; it is also
+ * called for a record that is invalid as a whole. */
 enum mmgr_result mmgr__store_add_batch(mmgr_store *store, const mmgr_record *const *records,
                                        size_t count,
                                        enum mmgr_result (*refused)(size_t index, void *user),

@@ -127,6 +127,11 @@ def options(kind: Type[S], **members: Any) -> S:
     return made
 
 
+def flags(prefix: str, **wanted: bool) -> int:
+    """The sum of the flags of a group, such as MMGR_STORE, that are wanted by name."""
+    return sum(CONSTANTS[f"{prefix}_{name.upper()}"] for name, on in wanted.items() if on)
+
+
 def nanoseconds(timeout: Optional[float]) -> int:
     """None waits for ever, 0 polls."""
     if timeout is None:

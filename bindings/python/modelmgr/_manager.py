@@ -7,12 +7,11 @@ from ctypes import byref
 from typing import Any, Callable, Dict, Iterable, Optional, Union
 
 from . import _errors, _structs
-from ._api import CONSTANTS
 from ._config import Config
 from ._events import Event, EventStream, event_mask
 from ._handle import Core, Service
 from ._install import Installer, InstallJob
-from ._library import check, encode, encode_json, encode_path, lib, options, out
+from ._library import check, encode, encode_json, encode_path, flags, lib, options, out
 from ._load import Device, Loaded, LoaderRegistry, LoadService
 from ._probe import Prober
 from ._queue import DownloadQueue
@@ -34,11 +33,15 @@ class Manager(Service):
                  store: Any = None,
                  registry: Optional[LoaderRegistry] = None,
                  device: Union[None, str, Device] = None,
-                 read_only: bool = False) -> None:
+                 read_only: bool = False,
+                 lenient: bool = False,
+                 watch: bool = False) -> None:
         """Open: create root folder and record store, recover interrupted installs; no network.
 
         With a config the root is the config's. store names another record store, device the
         execution device. read_only writes nothing at all: no installs, no changes of records.
+        lenient takes fields and values of enumerations in records that this release does not know.
+        With watch, a "store.changed" event tells that another process has changed records.
         """
         if config is not None and root is not None:
             raise _errors.ArgumentError("root: give it to the config when there is one",
@@ -47,7 +50,8 @@ class Manager(Service):
             device = Device(device)
         wanted = options(_structs.mmgr_manager_options,
                          root=encode_path(root, "root"),
-                         flags=CONSTANTS["MMGR_MANAGER_READ_ONLY"] if read_only else 0,
+                         flags=flags("MMGR_MANAGER", read_only=read_only, lenient=lenient,
+                                     watch=watch),
                          store_path=encode_path(store, "store"),
                          config=config._ref.pointer if config else None,
                          registry=registry._ref.pointer if registry else None,

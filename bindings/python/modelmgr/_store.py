@@ -2,35 +2,47 @@
 """The record store."""
 from __future__ import annotations
 
-from ctypes import byref, c_char_p, c_int
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
+from ctypes import byref, c_char_p, c_int, c_uint64, c_void_p
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Union
 
 from . import _structs
 from ._api import CONSTANTS
 from ._config import Config
 from ._handle import Core, Service
-from ._library import (check, decode, encode, encode_json, encode_path, lib, options, out,
+from ._library import (check, decode, encode, encode_json, encode_path, flags, lib, options, out,
                        take_json, take_text)
 from ._record import Record
 
+_PAGE = 256  # records in memory at once while all are visited
+
 
 class Records(List[Record]):
-    """Records found by a search; total counts those that the limit cut off, too."""
+    """Records found by a search.
+
+    total counts those that the limit cut off, too (0 when not counted); cursor says where the next
+    page starts, and is None after the last.
+    """
 
     total: int = 0
+    cursor: Optional[str] = None
 
 
 class Store(Service):
-    """Model records in a SQLite file. Safe from any thread; shared between processes."""
+    """Model records in a SQLite or YAML file. Safe from any thread; shared between processes."""
     def __init__(self,
                  path: Any = None,
                  config: Optional[Config] = None,
                  *,
-                 read_only: bool = False) -> None:
-        """Open a store on its own; a manager has one already (Manager.store)."""
+                 read_only: bool = False,
+                 lenient: bool = False) -> None:
+        """Open a store on its own; a manager has one already (Manager.store).
+
+        lenient takes fields and values of enumerations that this release does not know; without it
+        they are refused, but kept where they are.
+        """
         wanted = options(_structs.mmgr_store_options,
                          path=encode_path(path, "path"),
-                         flags=CONSTANTS["MMGR_STORE_READ_ONLY"] if read_only else 0,
+                         flags=flags("MMGR_STORE", read_only=read_only, lenient=lenient),
                          config=config._ref.pointer if config else None)
         given = out()
         check(lib.mmgr_store_open(byref(wanted), given))
@@ -95,6 +107,18 @@ class Store(Service):
             record = Record(record)
         return Record._from_given(self._get(lib.mmgr_store_add, record._ref.pointer).value)
 
+    def add_all(self, records: Iterable[Union[Record, dict]]) -> None:
+        """Add many records in one transaction: all of them or none."""
+        made = [record if isinstance(record, Record) else Record(record) for record in records]
+        pointers = (c_void_p * len(made))(*[record._ref.pointer for record in made])
+        self._call(lib.mmgr_store_add_many, pointers, len(made))
+
+    def changes(self) -> int:
+        """A number that grows when another process or handle has changed records in between."""
+        number = c_uint64()
+        self._call(lib.mmgr_store_changes, byref(number))
+        return number.value
+
     def update(self, key: str, changes: Optional[dict] = None, **fields: Any) -> Record:
         """Change some fields; None clears one. Returns the record as stored."""
         patch = encode_json({**(changes or {}), **fields}, "changes")
@@ -135,10 +159,19 @@ class Store(Service):
                hash: Optional[str] = None,
                source: Optional[str] = None,
                tags: Sequence[str] = (),
+               filter: Optional[str] = None,
+               text: Optional[str] = None,
                sort: Optional[str] = None,
                limit: int = 0,
-               offset: int = 0) -> Records:
-        """Records for which all given conditions hold; all records without conditions."""
+               offset: int = 0,
+               cursor: Optional[str] = None,
+               count: bool = True) -> Records:
+        """Records for which all given conditions hold; all records without conditions.
+
+        filter is an expression such as "file_size > 2GiB and tags = anime" (docs/filters.md), text
+        what a person types to find models. cursor is that of the page before; count=False saves
+        counting what the limit cuts off.
+        """
         if isinstance(tags, str):
             raise TypeError("tags must be a sequence of str")
         wanted = options(_structs.mmgr_search_options,
@@ -150,9 +183,13 @@ class Store(Service):
                          path=encode_path(path, "path"),
                          hash=encode(hash, "hash"),
                          source=encode(source, "source"),
+                         filter=encode(filter, "filter"),
+                         text=encode(text, "text"),
                          sort=encode(sort, "sort"),
+                         cursor=encode(cursor, "cursor"),
                          limit=limit,
-                         offset=offset)
+                         offset=offset,
+                         flags=flags("MMGR_SEARCH", no_total=not count))
         if tags:
             wanted.tags = (c_char_p * len(tags))(*[encode(tag, "tags") for tag in tags])
         found = self._get(lib.mmgr_store_search, byref(wanted))
@@ -161,12 +198,18 @@ class Store(Service):
                 Record._from_lent(lib.mmgr_record_list_at(found, index))
                 for index in range(lib.mmgr_record_list_count(found)))
             records.total = lib.mmgr_record_list_total(found)
+            records.cursor = decode(lib.mmgr_record_list_cursor(found))
             return records
         finally:
             lib.mmgr_record_list_free(found)
 
     def __iter__(self) -> Iterator[Record]:
-        return iter(self.search())
+        """All records, page by page."""
+        page = self.search(limit=_PAGE, count=False)
+        yield from page
+        while page.cursor is not None:
+            page = self.search(limit=_PAGE, count=False, cursor=page.cursor)
+            yield from page
 
     def __len__(self) -> int:
         return self.search(limit=1).total
