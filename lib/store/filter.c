@@ -71,7 +71,8 @@ enum mmgr_result mmgr_filter_text(const mmgr_filter *filter, char **text)
 
 /* ---- putting together */
 
-/* The canonical text can be longer than what was given; as its length is bounded, it can be parsed. */
+/* The canonical text can be longer than what was given; as its length is bounded, it can be
+ * parsed. */
 static enum mmgr_result check_length(const mmgr_filter *filter)
 {
     char *text;
@@ -223,7 +224,8 @@ enum mmgr_result mmgr_filter_test(const char *field, enum mmgr_filter_op op,
     if (row == NULL)
         return mmgr__bad_argument("op");
     if (!count_fits(row, count))
-        return mmgr__filter_fail(MMGR_NO_OFFSET, "\"%s\" does not take %u values", row->text, count);
+        return mmgr__filter_fail(MMGR_NO_OFFSET, "\"%s\" does not take %u values", row->text,
+                                 count);
     result = mmgr__filter_read_field(field, &test);
     if (result == MMGR_OK)
         result = add_values(&test, values, count);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of filters: a tree of tests, the same whether parsed or put together, and its way to SQL.
- * Nothing in it changes once it is made, so that filters share their parts. */
+/* The inside of filters: a tree of tests, the same whether parsed or put together, and its way to
+ * SQL. Nothing in it changes once it is made, so that filters share their parts. */
 #ifndef STORE_FILTER_H
 #define STORE_FILTER_H
 
@@ -91,8 +91,8 @@ enum mmgr_result mmgr__filter_make(struct mmgr__filter_test *test, mmgr_filter *
 /* NOT of one, or ALL or ANY; of one alone these are that one. The items stay the caller's. */
 enum mmgr_result mmgr__filter_join(enum mmgr__filter_kind kind, const mmgr_filter *const *items,
                                    size_t count, mmgr_filter **filter);
-/* Append the filter as one expression in parentheses, 0 or 1 and never NULL, over a row of mmgr_models, which
- * is called m. */
+/* Append the filter as one expression in parentheses, 0 or 1 and never NULL, over a row of
+ * mmgr_models, which is called m. */
 void mmgr__filter_sql(const mmgr_filter *filter, struct mmgr__clause *clause);
 
 #endif

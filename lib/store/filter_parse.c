@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The parser of filter expressions; docs/filters.md has the grammar. It reads the text itself, without a list
- * of tokens before, since what a letter means depends on where it stands: "." is in values and between names. */
+/* The parser of filter expressions; docs/filters.md has the grammar. It reads the text itself,
+ * without a list of tokens before, since what a letter means depends on where it stands: "." is in
+ * values and between names. */
 #include <string.h>
 #include <strings.h>
 

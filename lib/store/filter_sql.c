@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Filters as SQL. Every test becomes an expression in parentheses that is 0 or 1, whatever is in the row.
+/* Filters as SQL. Every test becomes an expression in parentheses that is 0 or 1, whatever is in
+ * the row.
  *
- * SQLite's parser has room for about 100 open tokens, which parentheses in parentheses would soon fill. So
- * "not" is worked into the tests, and below the outermost level the tests are joined with "&" and "|". These
- * bind alike and from left to right: what comes first needs no parentheses, and with the highest item first,
- * 256 tests need no more than 8 parentheses one in the other, however deep the filter nests. On the outermost
- * level AND and OR stay, so that SQLite can use an index and stop early. */
+ * SQLite's parser has room for about 100 open tokens, which parentheses in parentheses would soon
+ * fill. So "not" is worked into the tests, and below the outermost level the tests are joined with
+ * "&" and "|". These bind alike and from left to right: what comes first needs no parentheses, and
+ * with the highest item first, 256 tests need no more than 8 parentheses one in the other, however
+ * deep the filter nests. On the outermost level AND and OR stay, so that SQLite can use an index
+ * and stop early. */
 #include "store/filter.h"
 
-/* The SQL around the field and its value. Values are bound as JSON, so that a number of a filter is read by
- * the same code as a number of a record. */
+/* The SQL around the field and its value. Values are bound as JSON, so that a number of a filter
+ * is read by the same code as a number of a record. */
 static const struct {
     const char *before, *between, *after;
 } conditions[] = {
@@ -52,7 +54,8 @@ static void put_path(struct mmgr__clause *clause, const struct mmgr__strings *pa
     mmgr__buf_free(&text);
 }
 
-/* A member of the record: NULL where it is not set, and where it is not of the type that is asked for. */
+/* A member of the record: NULL where it is not set, and where it is not of the type that is asked
+ * for. */
 static void put_member(struct mmgr__clause *clause, const struct mmgr__filter_test *test,
                        const char *types)
 {
@@ -100,7 +103,8 @@ static void put_values(struct mmgr__clause *clause, const struct mmgr__filter_te
     mmgr__buf_free(&json);
 }
 
-/* Equal to one of the values. A number is not the text that looks like it, so each type goes by itself. */
+/* Equal to one of the values. A number is not the text that looks like it, so each type goes by
+ * itself. */
 static void put_in(struct mmgr__clause *clause, const struct mmgr__filter_test *test,
                    const char *item)
 {
@@ -142,7 +146,8 @@ static void put_condition(struct mmgr__clause *clause, const struct mmgr__filter
     mmgr__clause_put(clause, conditions[op].after);
 }
 
-/* Append the rows that hold the items of a list, up to the condition on an item; gives the name of the item. */
+/* Append the rows that hold the items of a list, up to the condition on an item; gives the name of
+ * the item. */
 static const char *put_rows(struct mmgr__clause *clause, const struct mmgr__field *list)
 {
     mmgr__clause_put(clause, "EXISTS (SELECT 1 FROM ");

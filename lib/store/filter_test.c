@@ -33,7 +33,8 @@ static const struct mmgr__filter_op_row ops[] = {
 };
 #define OP_COUNT (sizeof ops / sizeof ops[0])
 
-/* What each kind of field is called, takes and allows; after the kinds of the table that of a member. */
+/* What each kind of field is called, takes and allows; after the kinds of the table that of a
+ * member. */
 #define MEMBER (MMGR__FIELD_TIME + 1)
 static const struct {
     const char *name, *takes;
@@ -223,7 +224,8 @@ static enum mmgr_result read_value(const struct mmgr__filter_test *test,
     case MMGR__FIELD_NUMBER:
         if (!mmgr__parse_size(value->text, &size) || size > INT64_MAX)
             return bad_value(test, value);
-        return take_json(value, MMGR__FILTER_NUMBER, mmgr__printf("%llu", (unsigned long long)size));
+        return take_json(value, MMGR__FILTER_NUMBER,
+                         mmgr__printf("%llu", (unsigned long long)size));
     case MMGR__FIELD_TIME:
         if (!parse_time(value->text, &time))
             return bad_value(test, value);
@@ -285,7 +287,8 @@ static void write_field(struct mmgr__buf *text, const struct mmgr__filter_test *
     }
     for (size_t i = 0; i < path->count; i++) {
         const struct mmgr__field *known = mmgr__field_by_name(path->items[i]);
-        /* A first name in quotes says that no table knows it, or that the record is meant as it is. */
+        /* A first name in quotes says that no table knows it, or that the record is meant as it
+         * is. */
         int bare = i > 0 ? path->items[i][mmgr__filter_name_length(path->items[i])] == '\0'
                          : path->count > 1 && known != NULL && known->kind == MMGR__FIELD_OBJECT;
 

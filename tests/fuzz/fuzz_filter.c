@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Fuzz target: a filter expression; what is accepted must have a canonical text that means the same, and SQL that
- * SQLite takes and runs to the end, over any row. */
+/* Fuzz target: a filter expression; what is accepted must have a canonical text that means the
+ * same, and SQL that SQLite takes and runs to the end, over any row. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static sqlite3 *open_rows(void)
         if (!filter_db_add_raw(db, key, rows[i]))
             abort();
     }
-    if (sqlite3_exec(db, "INSERT INTO mmgr_tags VALUES('a', 1); INSERT INTO mmgr_bases VALUES('b', 1)",
+    if (sqlite3_exec(db,
+                     "INSERT INTO mmgr_tags VALUES('a', 1); INSERT INTO mmgr_bases VALUES('b', 1)",
                      NULL, NULL, NULL) != SQLITE_OK)
         abort();
     return db;

@@ -59,8 +59,8 @@ static int add_items(sqlite3 *db, const mmgr_record *record, enum mmgr_field fie
 int filter_db_add(sqlite3 *db, const mmgr_record *record)
 {
     static const enum mmgr_field columns[] = {
-        MMGR_FIELD_KEY,       MMGR_FIELD_PATH,     MMGR_FIELD_NAME,         MMGR_FIELD_TYPE,
-        MMGR_FIELD_BASE,      MMGR_FIELD_FORMAT,   MMGR_FIELD_HASH,         MMGR_FIELD_SOURCE,
+        MMGR_FIELD_KEY,       MMGR_FIELD_PATH,         MMGR_FIELD_NAME,      MMGR_FIELD_TYPE,
+        MMGR_FIELD_BASE,      MMGR_FIELD_FORMAT,       MMGR_FIELD_HASH,      MMGR_FIELD_SOURCE,
         MMGR_FIELD_REVISION,  MMGR_FIELD_REPO_VARIANT, MMGR_FIELD_FILE_SIZE, MMGR_FIELD_CREATED_AT,
         MMGR_FIELD_UPDATED_AT};
     const char *values[14];
@@ -104,7 +104,8 @@ int filter_db_add_raw(sqlite3 *db, const char *key, const char *json)
                   values, 2);
 }
 
-/* Run "SELECT m.key, <before> <filter> <after>" and collect the keys of rows whose second column is 1. */
+/* Run "SELECT m.key, <before> <filter> <after>" and collect the keys of rows whose second column
+ * is 1. */
 static int run(sqlite3 *db, const mmgr_filter *filter, const char *before, const char *after,
                char *keys, size_t size)
 {

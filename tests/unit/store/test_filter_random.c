@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Random filters over random records: SQL finds what a plain evaluator says, the canonical text means the same,
- * and a filter that is put together is the one that is parsed. */
+/* Random filters over random records: SQL finds what a plain evaluator says, the canonical text
+ * means the same, and a filter that is put together is the one that is parsed. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +18,14 @@
 
 /* Bugs of the evaluator, to see that the comparison finds them. */
 enum bug {
-    NO_BUG, UNSET_IS_NOT_UNEQUAL, CASE_MATTERS, ALL_ITEMS, ORDER_WITHOUT_EQUAL, NUMBERS_ARE_TEXT,
-    OR_OF_AND_IS_AND, BUGS
+    NO_BUG,
+    UNSET_IS_NOT_UNEQUAL, /* an unset field fails != and its kin */
+    CASE_MATTERS,         /* ~ looks at the case */
+    ALL_ITEMS,            /* of a list all items must fit */
+    ORDER_WITHOUT_EQUAL,  /* <= is < */
+    NUMBERS_ARE_TEXT,     /* a member that is text is compared with a number */
+    OR_OF_AND_IS_AND,     /* an or whose second part is an and takes all */
+    BUGS
 };
 
 static uint64_t seed;
@@ -55,21 +61,22 @@ static const struct {
     {"\"x_new\"", MEMBER, {"x_new"}},
 };
 
-/* As text and as it is stored; what has an order of its own is stored so that the order of texts is it. */
+/* As text and as it is stored; what has an order of its own is stored so that the order of texts
+ * is it. */
 static const char *const texts[] = {"a:b", "A:B", "ab", "b", "a:bc", "\u00fcb", "%:_"};
 static const struct {
     const char *written;
     int64_t value;
-} sizes[] = {{"0", 0}, {"5", 5}, {"1KiB", 1024}, {"1 KB", 1000}, {"1024", 1024},
-           {"2GiB", INT64_C(2) << 30}};
+} sizes[] = {{"0", 0},       {"5", 5},       {"1KiB", 1024},
+             {"1 KB", 1000}, {"1024", 1024}, {"2GiB", INT64_C(2) << 30}};
 static const struct {
     const char *written, *stored;
 } times[] = {{"2024-01-31", "2024-01-31T00:00:00Z"},
              {"2024-01-31T00:00:00Z", "2024-01-31T00:00:00Z"},
              {"2024-01-31T12:00:00Z", "2024-01-31T12:00:00Z"},
              {"1969-12-31", "1969-12-31T00:00:00Z"}};
-static const char *const scalars[] = {"1", "1.0", "-2.5", "1e1", "10", "true", "false", "\"1\"", "\"a\"",
-                                      "\"AB\"", "\"true\""};
+static const char *const scalars[] = {"1",     "1.0",   "-2.5",  "1e1",    "10",      "true",
+                                      "false", "\"1\"", "\"a\"", "\"AB\"", "\"true\""};
 
 /* ---- records */
 
@@ -101,8 +108,8 @@ static mmgr_record *random_record(int number)
     snprintf(json, sizeof json,
              "{\"key\":\"k%02d\",\"path\":\"p%02d\",\"type\":\"main\",\"format\":\"diffusers\","
              "\"name\":\"%s\",\"base\":\"%s\",\"created_at\":\"%s\",\"updated_at\":\"%s\"",
-             number, number, texts[below(COUNT(texts))], base,
-             times[below(COUNT(times))].stored, times[0].stored);
+             number, number, texts[below(COUNT(texts))], base, times[below(COUNT(times))].stored,
+             times[0].stored);
     put(json, sizeof json, ",\"description\":\"%s\"", texts[below(COUNT(texts))]);
     put(json, sizeof json, ",\"hash\":\"%s\"", texts[below(2)]);
     put(json, sizeof json, ",\"variant\":\"%s\"", texts[below(COUNT(texts))]);
@@ -181,9 +188,8 @@ static void random_value(struct node *node, int i)
 
 static enum mmgr_filter_op random_op(enum kind kind)
 {
-    static const uint32_t allowed[] = {
-        [TEXT] = 0x3ffe, [LIST] = 0x3f86, [NUMBER] = 0x3c7e, [TIME] = 0x3c7e, [BOOLEAN] = 0x3006,
-        [MEMBER] = 0x3ffe};
+    static const uint32_t allowed[] = {[TEXT] = 0x3ffe, [LIST] = 0x3f86,    [NUMBER] = 0x3c7e,
+                                       [TIME] = 0x3c7e, [BOOLEAN] = 0x3006, [MEMBER] = 0x3ffe};
     uint32_t op;
 
     do
@@ -231,8 +237,8 @@ static void write_node(const struct node *node, int inside, char *text, size_t s
         for (int i = 0; i < node->count; i++) {
             int bare = fields[node->field].kind == MEMBER && node->types[i] != 0;
 
-            PUT("%s%s%s%s", i > 0 ? " ," : many ? "( " : " ", bare ? "" : "\"", node->values[i],
-                bare ? "" : "\"");
+            PUT("%s", i > 0 ? " ," : many ? "( " : " ");
+            PUT(bare ? "%s" : "\"%s\"", node->values[i]);
         }
         PUT("%s", many ? ")" : "");
     } else {
@@ -267,7 +273,8 @@ static mmgr_filter *build(const struct node *node)
     return built;
 }
 
-/* Whether a builder, which sees no quotes, could mean this: no member's text looks like something else. */
+/* Whether a builder, which sees no quotes, could mean this: no member's text looks like something
+ * else. */
 static int can_be_built(const struct node *node)
 {
     for (int i = 0; i < node->count; i++) {
