@@ -157,9 +157,9 @@ static const char *put_rows(struct mmgr__clause *clause, const struct mmgr__fiel
             return tables[i].item;
         }
     }
-    mmgr__clause_put(clause, "json_each(");
-    mmgr__clause_field(clause, list);
-    mmgr__clause_put(clause, ") t WHERE (");
+    mmgr__clause_put(clause, "json_each(CASE WHEN json_valid(m.record) THEN m.record END, '$.");
+    mmgr__clause_put(clause, list->name);
+    mmgr__clause_put(clause, "') t WHERE (");
     return "t.value";
 }
 

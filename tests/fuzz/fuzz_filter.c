@@ -13,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *const rows[] = {
     ("{\"name\":\"a\",\"description\":\"text\",\"trigger_phrases\":[\"a\",\"B\"],"
      "\"upcast_attention\":true,\"default_settings\":{\"width\":1024,\"a\":{\"b\":\"c\"}},\"x\":[1,2.5]}"),
+    "{\"trigger_phrases\":\"a b\",\"default_settings\":\"a\",\"x\":null,\"name\":[\"a\"]}",
     "{\"description\":5,\"trigger_phrases\":{\"a\":1},\"default_settings\":[],\"x\":\"a\",\"y\":1e400}",
     "not JSON",
 };

@@ -27,8 +27,8 @@ static const char *const records[] = {
     "\"x_future\":\"3\"}",
 };
 
-/* Rows that no record of ours would be: no JSON at all, and values of other types. */
-static const char odd_json[] = "{\"description\":5,\"trigger_phrases\":{\"k\":\"a cat\"},"
+/* A row that no record of ours would be: values of other types. */
+static const char odd_json[] = "{\"description\":5,\"trigger_phrases\":\"a cat\","
                                "\"default_settings\":[1],\"upcast_attention\":\"true\","
                                "\"x_future\":[3],\"x y\":{\"z\":[]}}";
 
@@ -225,6 +225,39 @@ static void finds_what_it_says(void **state)
             fail_msg("%s: %s", finds[i].text, sqlite3_errmsg(db));
         if (strcmp(keys, finds[i].keys) != 0)
             fail_msg("%s: found \"%s\" instead of \"%s\"", finds[i].text, keys, finds[i].keys);
+        mmgr_filter_unref(filter);
+    }
+    sqlite3_close(db);
+}
+
+/* Whatever is in the rows, the statement runs to its end. */
+static void no_row_does_harm(void **state)
+{
+    static const char *const odd[] = {"5",        "1e400", "\"a cat\"", "\"\"", "[1]",
+                                      "[[1],{}]", "true",  "null",      "{}",   "{\"k\":\"a\"}"};
+    sqlite3 *db = filter_db_open();
+    char keys[256];
+
+    for (size_t i = 0; i < COUNT(odd); i++) {
+        char json[1024], key[8];
+
+        snprintf(key, sizeof key, "k%zu", i);
+        snprintf(json, sizeof json,
+                 "{\"name\":%s,\"description\":%s,\"trigger_phrases\":%s,\"upcast_attention\":%s,"
+                 "\"variant\":%s,\"x_future\":%s,\"x y\":{\"z\":%s},"
+                 "\"default_settings\":{\"width\":%s,\"cfg\":%s,\"deep\":%s}}",
+                 odd[i], odd[i], odd[i], odd[i], odd[i], odd[i], odd[i], odd[i], odd[i], odd[i]);
+        assert_true(filter_db_add_raw(db, key, json));
+        assert_true(filter_db_add_raw(db, key + 1, odd[i]));
+    }
+    for (size_t i = 0; i < COUNT(finds); i++) {
+        mmgr_filter *filter;
+
+        if (finds[i].keys == NULL)
+            continue;
+        filter = parsed(finds[i].text);
+        if (filter_db_find(db, filter, keys, sizeof keys) != SQLITE_DONE)
+            fail_msg("%s: %s", finds[i].text, sqlite3_errmsg(db));
         mmgr_filter_unref(filter);
     }
     sqlite3_close(db);
@@ -517,12 +550,10 @@ static void all_memory_is_free(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(finds_what_it_says),   TEST(not_is_the_complement),
-        TEST(an_index_is_used),     TEST(text_leads_back),
-        TEST(has_limits),           TEST(many_side_by_side),
-        TEST(limits_length),        TEST(limits_paths),
-        TEST(deep_filters_compile), TEST(memory_runs_out),
-        TEST(all_memory_is_free),
+        TEST(finds_what_it_says),   TEST(no_row_does_harm), TEST(not_is_the_complement),
+        TEST(an_index_is_used),     TEST(text_leads_back),  TEST(has_limits),
+        TEST(many_side_by_side),    TEST(limits_length),    TEST(limits_paths),
+        TEST(deep_filters_compile), TEST(memory_runs_out),  TEST(all_memory_is_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 #define ROWS         12
-#define ROUNDS       30
+#define ROUNDS       18
 #define FILTERS      60
 
 /* Bugs of the evaluator, to see that the comparison finds them. */
