@@ -38,7 +38,8 @@ enum mmgr_filter_op {
  * @param text         Expression; at most 64 KiB, 256 tests, 64 levels of parentheses and "not".
  * @param[out] filter  Given; release with mmgr_filter_unref().
  * @return MMGR_OK; MMGR_ERR_ARGUMENT (field is "filter", the offset that of the byte at fault, and the
- *   message says what is wrong there); MMGR_ERR_NO_MEMORY.
+ *   message says what is wrong there; no offset where only the canonical form is too long);
+ *   MMGR_ERR_NO_MEMORY.
  *
  * Thread-safety: safe.
  * Since: 0.1
