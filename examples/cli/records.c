@@ -35,12 +35,11 @@ static int print_list_json(struct cli *cli, const mmgr_record_list *list, uint32
         printf("%s%s", i > 0 ? "," : "", json);
         mmgr_string_free(json);
     }
-    printf("],\"total\":%llu,\"cursor\":", (unsigned long long)mmgr_record_list_total(list));
-    if (mmgr_record_list_cursor(list) != NULL) {
-        printf("\"%s\"}\n", mmgr_record_list_cursor(list));
-    } else {
-        puts("null}");
+    printf("],\"total\":%llu", (unsigned long long)mmgr_record_list_total(list));
+    if (count > 0 && mmgr_record_list_cursor(list) != NULL) {
+        printf(",\"cursor\":\"%s\"", mmgr_record_list_cursor(list));
     }
+    puts("}");
     return 0;
 }
 

@@ -91,7 +91,6 @@ def test_wrong_usage(cli, arguments, hint):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["list", "--filter", "base = 'sd-1'"], ["list", "--search", "text"],
     ["download", "http://127.0.0.1:9/x", "x", "--segments", "4"],
     ["download", "http://127.0.0.1:9/x", "x", "--limit-rate", "1M"],
     ["cache", "list"], ["cache", "get", "a/b"],

@@ -152,3 +152,73 @@ def test_paths_are_resolved(tmp_path):
         assert store.resolve(added, "config_path") is None
         with pytest.raises(modelmgr.ArgumentError):
             store.resolve(added, "name")
+
+
+@pytest.mark.parametrize("name", ["a.db", "a.yaml"])
+def test_filters_text_and_pages(tmp_path, name):
+    with modelmgr.Store(tmp_path / name) as store:
+        store.add_all(
+            record(f"m{index:02}", file_size=index << 30, tags=["big"] if index > 5 else None,
+                   description="for photographs" if index == 3 else None) for index in range(12))
+        assert len(store) == 12
+        found = store.search(filter="file_size > 2GiB and not tags = big", sort="name")
+        assert [model.name for model in found] == ["m03", "m04", "m05"]
+        assert [model.name for model in store.search(text="photo")] == ["m03"]
+        assert store.search(text="photo", filter="name = m04") == []
+        names, cursor = [], None
+        while True:
+            page = store.search(sort="-file_size", limit=5, cursor=cursor, count=cursor is None)
+            assert page.total == (12 if cursor is None else 0)
+            names += [model.name for model in page]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        assert names == [f"m{index:02}" for index in reversed(range(12))]
+        with pytest.raises(modelmgr.ArgumentError) as caught:
+            store.search(filter="file_size > 2GiB and nmae = x")
+        assert (caught.value.field, caught.value.offset) == ("filter", 21)
+        for wrong in ({"text": "..."}, {"cursor": "00"}):
+            with pytest.raises(modelmgr.ArgumentError) as caught:
+                store.search(**wrong)
+            assert caught.value.field in wrong
+
+
+def test_all_records_are_visited_in_pages(tmp_path):
+    with modelmgr.Store(tmp_path / "a.db") as store:
+        store.add_all([record(f"m{index}") for index in range(600)])
+        assert len({model.key for model in store}) == 600
+        # Records may come and go meanwhile.
+        for model in store:
+            store.delete(model.key)
+        assert len(store) == 0
+
+
+def test_add_all_is_all_or_nothing(store):
+    store.add(record("one"))
+    with pytest.raises(modelmgr.DuplicateModelError):
+        store.add_all([record("two"), record("one"), record("three")])
+    assert [model.name for model in store] == ["one"]
+
+
+def test_unknown_fields_and_values(tmp_path):
+    newer = record("one", base="sd-77", x_new={"a": 1})
+    with modelmgr.Store(tmp_path / "a.db") as strict:
+        with pytest.raises(modelmgr.InvalidConfigError) as caught:
+            strict.add(newer)
+        assert (caught.value.field, caught.value.subject) == ("base", newer.key)
+        with modelmgr.Store(tmp_path / "a.db", lenient=True) as lenient:
+            lenient.add(newer)
+        changed = strict.update(newer.key, name="two")
+        assert (changed.base, changed.x_new, changed.name) == ("sd-77", {"a": 1}, "two")
+        with pytest.raises(modelmgr.InvalidConfigError):
+            strict.update(newer.key, x_newer=1)
+
+
+def test_changes_by_others(tmp_path):
+    with modelmgr.Manager(tmp_path, watch=True) as manager, \
+            manager.events("store") as events, \
+            modelmgr.Store(tmp_path / "databases/modelmgr.db") as other:
+        before = manager.store.changes()
+        other.add(record("one"))
+        assert next(event.name for event in events) == "store.changed"
+        assert manager.store.changes() > before
