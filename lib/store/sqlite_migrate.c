@@ -89,12 +89,7 @@ static enum mmgr_result copy_to(struct mmgr__db *db, sqlite3 *from, const char *
     }
     error = mmgr__io_point("store.backup");
     rc = error == 0 ? copy_pages(from, partial) : SQLITE_OK;
-    if (rc == SQLITE_LOCKED) {
-        result = mmgr__fail(MMGR_ERR_STATE,
-                            "%s has an older schema, and a backup is made before it is migrated:"
-                            " open the store outside of a transaction",
-                            db->path);
-    } else if (rc != SQLITE_OK) {
+    if (rc != SQLITE_OK) {
         result = mmgr__db_fail(db, rc, "back up");
     } else {
         if (error == 0)
@@ -121,11 +116,16 @@ enum mmgr_result mmgr__db_backup(struct mmgr__db *db, int64_t version)
 
     if (file == NULL || file[0] == '\0')
         return MMGR_OK;
+    if (db->adopted && !sqlite3_get_autocommit(db->db))
+        return mmgr__fail(MMGR_ERR_STATE,
+                          "%s has an older schema, and a backup is made before it is migrated: open"
+                          " the store outside of a transaction",
+                          db->path);
     path = backup_name(file, version);
     if (path == NULL)
         return mmgr__oom();
     /* A handle that holds the write lock cannot be copied from itself; another one of the file, which
-     * sees what was committed, can. A host's handle may have a file system of its own. */
+     * sees what was committed, can. A host's handle may reach its file in a way of its own. */
     if (!db->adopted)
         result = mmgr__db_open(db->path, MMGR__DB_READ, &reader);
     if (result == MMGR_OK)
