@@ -176,6 +176,46 @@ static void refused(void **state)
     host_close(&host);
 }
 
+/* What a store does on the handle, first words of each statement. */
+static char statements[2048];
+
+static int trace(unsigned kind, void *user, void *statement, void *text)
+{
+    size_t used = strlen(statements);
+
+    snprintf(statements + used, sizeof statements - used, "%.20s;", (const char *)text);
+    return 0;
+}
+
+/* A transaction that is going to write says so at its start: to find out later would mean to give up what was
+ * read. In a transaction of the host it is the host that decided. */
+static void no_late_upgrade(void **state)
+{
+    struct host host;
+    mmgr_store *store = NULL;
+
+    host_open(&host);
+    assert_ok(adopt(&host, 0, &store));
+    sqlite3_trace_v2(host.db, SQLITE_TRACE_STMT, trace, NULL);
+    add_record(store, "k", "N", "sd-1", "p", "");
+    assert_int_equal(strncmp(statements, "BEGIN IMMEDIATE;", 16), 0);
+    statements[0] = '\0';
+    assert_ok(mmgr_store_update(store, "k", "{\"name\":\"M\"}", NULL));
+    assert_int_equal(strncmp(statements, "BEGIN IMMEDIATE;", 16), 0);
+    statements[0] = '\0';
+    assert_ok(mmgr_store_delete(store, "k"));
+    assert_int_equal(strncmp(statements, "BEGIN IMMEDIATE;", 16), 0);
+    run(&host, "BEGIN IMMEDIATE");
+    statements[0] = '\0';
+    add_record(store, "k", "N", "sd-1", "p", "");
+    assert_int_equal(strncmp(statements, "SAVEPOINT", 9), 0);
+    assert_null(strstr(statements, "COMMIT"));
+    run(&host, "COMMIT");
+    sqlite3_trace_v2(host.db, 0, NULL, NULL);
+    assert_ok(mmgr_store_close(store));
+    host_close(&host);
+}
+
 struct worker {
     pthread_t thread;
     mmgr_store *store;
@@ -234,7 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(beside_the_hosts_tables),
         TEST(inside_the_hosts_transaction),
-        TEST(refused),
+        TEST(refused), TEST(no_late_upgrade),
         TEST(threads_under_the_hosts_lock),
     };
 
