@@ -8,7 +8,10 @@
 static json_t *value_of(const char *field, size_t length, const char *text)
 {
     static const char *const lists[] = {"bases", "tags", "trigger_phrases"};
-    static const char *const literals[] = {"upcast_attention", "default_settings", "file_size"};
+    static const char *const literals[] = {
+        "upcast_attention", "default_settings", "file_size",       "converted_at",
+        "cpu_only",         "has_dual_expert",  "boundary_ratio",  "latent_channels",
+        "cond_in_channels", "submodels",        "capabilities"};
     size_t i;
 
     if (*text == '\0') {

@@ -44,6 +44,17 @@ enum mmgr_field {
     MMGR_FIELD_SOURCE_URL = 26,          /**< "source_url": page to show to people */
     MMGR_FIELD_IMAGE_ENCODER_MODEL_ID = 27, /**< "image_encoder_model_id" (IP adapters) */
     MMGR_FIELD_REVISION = 28,            /**< "revision": commit of the source that was installed */
+    MMGR_FIELD_CONVERTED_AT = 29,        /**< "converted_at": last conversion of a single file, s since 1970 */
+    MMGR_FIELD_CPU_ONLY = 30,            /**< "cpu_only": true or false (VAE, text and image encoders) */
+    MMGR_FIELD_EXPERT = 31,              /**< "expert": which half of a two-expert denoiser (main, LoRA) */
+    MMGR_FIELD_HAS_DUAL_EXPERT = 32,     /**< "has_dual_expert": true or false (main) */
+    MMGR_FIELD_BOUNDARY_RATIO = 33,      /**< "boundary_ratio": 0 to 1, share of the steps of the first expert (main) */
+    MMGR_FIELD_LATENT_CHANNELS = 34,     /**< "latent_channels": number (VAE) */
+    MMGR_FIELD_COND_IN_CHANNELS = 35,    /**< "cond_in_channels": number (ControlNet) */
+    MMGR_FIELD_SUBMODELS = 36,           /**< "submodels": object, submodel → where it lies (main pipelines) */
+    MMGR_FIELD_PROVIDER_ID = 37,         /**< "provider_id" (external models) */
+    MMGR_FIELD_PROVIDER_MODEL_ID = 38,   /**< "provider_model_id" (external models) */
+    MMGR_FIELD_CAPABILITIES = 39,        /**< "capabilities": object (external models) */
     MMGR_FIELD_FORCE_32_ = MMGR_ENUM_32_BITS
 };
 

@@ -24,6 +24,7 @@ enum mmgr_taxonomy {
     MMGR_TAXONOMY_REPO_VARIANT = 6,
     MMGR_TAXONOMY_SUBMODEL = 7,
     MMGR_TAXONOMY_SOURCE_TYPE = 8,
+    MMGR_TAXONOMY_EXPERT = 9,
     MMGR_TAXONOMY_FORCE_32_ = MMGR_ENUM_32_BITS
 };
 
@@ -225,6 +226,17 @@ enum mmgr_source_type {
     MMGR_SOURCE_TYPE_EXTERNAL = 13, /**< "external" */
     MMGR_SOURCE_TYPE_CIVITAI = 14, /**< "civitai" */
     MMGR_SOURCE_TYPE_FORCE_32_ = MMGR_ENUM_32_BITS
+};
+
+/** Which half of a two-expert denoiser a file holds. */
+enum mmgr_expert {
+    MMGR_EXPERT_UNSET = 0,
+    MMGR_EXPERT_UNKNOWN = 1, /**< "unknown" */
+    MMGR_EXPERT_OTHER = 2,   /**< a string that this release does not know */
+    MMGR_EXPERT_HIGH = 10, /**< "high": for much noise */
+    MMGR_EXPERT_LOW = 11, /**< "low": for little noise */
+    MMGR_EXPERT_NONE = 12, /**< "none": not divided */
+    MMGR_EXPERT_FORCE_32_ = MMGR_ENUM_32_BITS
 };
 
 /**

@@ -8,7 +8,7 @@
 
 enum mmgr__field_kind {
     MMGR__FIELD_TEXT, MMGR__FIELD_TERM, MMGR__FIELD_LIST, MMGR__FIELD_BOOL, MMGR__FIELD_NUMBER,
-    MMGR__FIELD_OBJECT, MMGR__FIELD_TIME
+    MMGR__FIELD_OBJECT, MMGR__FIELD_TIME, MMGR__FIELD_REAL
 };
 struct mmgr__field {
     enum mmgr_field id;
@@ -22,12 +22,12 @@ struct mmgr__field {
 const struct mmgr__field *mmgr__field_by_id(enum mmgr_field id);
 const struct mmgr__field *mmgr__field_by_name(const char *name);
 const struct mmgr__field *mmgr__field_at(uint32_t index); /* NULL past the last */
-#define MMGR__FIELD_MAX 32 /* ids are below */
+#define MMGR__FIELD_MAX 48 /* ids are below */
 
 /* One row a kind. Fields is 0-terminated: the fields beyond the general ones. */
 struct mmgr__kind {
     const char *type, *format;
-    enum mmgr_field fields[8];
+    enum mmgr_field fields[12];
 };
 const struct mmgr__kind *mmgr__kind_find(const char *type, const char *format); /* NULL: not a known pair */
 

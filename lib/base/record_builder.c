@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/record_parts.h"
 
-#define BIT(id) (UINT32_C(1) << (id))
+#define BIT(id) (UINT64_C(1) << (id))
 
 enum mmgr_result mmgr_record_builder_new(const mmgr_record *base, mmgr_record_builder **builder)
 {
@@ -131,7 +131,7 @@ struct edit {
 static enum mmgr_result apply(mmgr_record_builder *builder, const struct edit *edit)
 {
     struct mmgr_record copy;
-    uint32_t touched = 0;
+    uint64_t touched = 0;
     enum mmgr_result result = mmgr__record_copy(&copy, &builder->draft);
 
     if (result != MMGR_OK)
@@ -180,7 +180,7 @@ enum mmgr_result mmgr_record_builder_merge(mmgr_record_builder *builder, const c
 enum mmgr_result mmgr__record_builder_load(mmgr_record_builder *builder, const char *json,
                                            size_t length)
 {
-    uint32_t untold = 0;
+    uint64_t untold = 0;
 
     return mmgr__record_read_json(&builder->draft, json, length, &untold);
 }
@@ -197,7 +197,7 @@ static int kind_has(const struct mmgr__kind *kind, enum mmgr_field id)
 /* Fields that the kind does not have: refused when the caller set them, dropped when they are
  * left over from another kind, kept when they came with the record (a newer release may know
  * better). */
-static enum mmgr_result check_kind(struct mmgr_record *draft, uint32_t touched)
+static enum mmgr_result check_kind(struct mmgr_record *draft, uint64_t touched)
 {
     const char *type = draft->text[MMGR_FIELD_TYPE], *format = draft->text[MMGR_FIELD_FORMAT];
     const struct mmgr__kind *kind = mmgr__kind_find(type, format);
@@ -232,7 +232,7 @@ static enum mmgr_result check_bases(struct mmgr_record *draft)
     return MMGR_OK;
 }
 
-static enum mmgr_result check(struct mmgr_record *draft, uint32_t touched)
+static enum mmgr_result check(struct mmgr_record *draft, uint64_t touched)
 {
     const struct mmgr__field *field;
     enum mmgr_result result;

@@ -187,7 +187,7 @@ static enum mmgr_result read_value(struct mmgr_record *draft, const struct mmgr_
         [MMGR__FIELD_TEXT] = "text",       [MMGR__FIELD_TERM] = "text",
         [MMGR__FIELD_LIST] = "a list",     [MMGR__FIELD_BOOL] = "true or false",
         [MMGR__FIELD_NUMBER] = "a number", [MMGR__FIELD_OBJECT] = "an object",
-        [MMGR__FIELD_TIME] = "text",
+        [MMGR__FIELD_TIME] = "text",       [MMGR__FIELD_REAL] = "a number",
     };
 
     if (kind == MMGR__JSCAN_ERROR || kind == MMGR__JSCAN_END)
@@ -215,6 +215,11 @@ static enum mmgr_result read_value(struct mmgr_record *draft, const struct mmgr_
     case MMGR__FIELD_NUMBER:
         if (kind == MMGR__JSCAN_NUMBER)
             return read_number(draft, field, scan);
+        break;
+    case MMGR__FIELD_REAL:
+        if (kind == MMGR__JSCAN_NUMBER)
+            return mmgr__value_text(draft, field, scan->text + scan->start,
+                                    scan->end - scan->start);
         break;
     case MMGR__FIELD_OBJECT:
         if (kind == MMGR__JSCAN_OBJECT)
@@ -271,7 +276,7 @@ static enum mmgr_result read_unknown(struct mmgr_record *draft, struct unknown *
 }
 
 static enum mmgr_result read_member(struct mmgr_record *draft, struct mmgr__jscan *scan,
-                                    struct unknown *unknown, uint32_t *touched)
+                                    struct unknown *unknown, uint64_t *touched)
 {
     size_t key_start = scan->start - 1, length;
     char *name = token_text(draft, "(name)", scan, &length);
@@ -287,10 +292,10 @@ static enum mmgr_result read_member(struct mmgr_record *draft, struct mmgr__jsca
             mmgr__jscan_skip(scan, mmgr__jscan_next(scan)) ? MMGR_OK : bad_json(draft, NULL, scan);
     } else if (field == NULL) {
         result = read_unknown(draft, unknown, name, scan, key_start);
-    } else if (*touched & (UINT32_C(1) << field->id)) {
+    } else if (*touched & (UINT64_C(1) << field->id)) {
         result = mmgr__record_bad(draft, field->name, "is there twice");
     } else {
-        *touched |= UINT32_C(1) << field->id;
+        *touched |= UINT64_C(1) << field->id;
         result = read_value(draft, field, scan, mmgr__jscan_next(scan));
     }
     mmgr__free(name);
@@ -384,7 +389,7 @@ static enum mmgr_result merge_unknown(struct mmgr_record *draft, const struct un
 }
 
 enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *json, size_t length,
-                                        uint32_t *touched)
+                                        uint64_t *touched)
 {
     struct unknown unknown = {{0}, {0}};
     struct mmgr__jscan scan;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/record_parts.h"
+#include "base/settings.h"
 
 static int is_unknown_term(const struct mmgr__field *field, const char *text)
 {
@@ -60,6 +61,13 @@ static enum mmgr_result check_extra(const struct mmgr__extra *extra, void *user)
     return result;
 }
 
+static int same_text(const mmgr_record *one, const mmgr_record *two, enum mmgr_field field)
+{
+    const char *a = one->text[field], *b = two != NULL ? two->text[field] : NULL;
+
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 enum mmgr_result mmgr__record_check_known(const mmgr_record *record, const mmgr_record *old)
 {
     struct known known = {.record = record, .old = old};
@@ -67,6 +75,12 @@ enum mmgr_result mmgr__record_check_known(const mmgr_record *record, const mmgr_
 
     for (uint32_t i = 0; (field = mmgr__field_at(i)) != NULL; i++) {
         enum mmgr_result result = check_field(record, old, field);
+
+        if (result != MMGR_OK)
+            return result;
+    }
+    if (!same_text(record, old, MMGR_FIELD_DEFAULT_SETTINGS)) {
+        enum mmgr_result result = mmgr__settings_check(record);
 
         if (result != MMGR_OK)
             return result;

@@ -8,7 +8,7 @@
 
 struct mmgr_record_builder {
     struct mmgr_record draft;
-    uint32_t touched; /* bit per field id that the caller set or cleared, as opposed to took over */
+    uint64_t touched; /* bit per field id that the caller set or cleared, as opposed to took over */
 };
 
 void mmgr__record_wipe(struct mmgr_record *record);
@@ -30,7 +30,7 @@ void mmgr__value_put(struct mmgr_record *draft, const struct mmgr__field *field,
 
 /* Set the fields of a JSON object on a draft; *touched gets a bit per field. Not all-or-nothing. */
 enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *json, size_t length,
-                                        uint32_t *touched);
+                                        uint64_t *touched);
 /* Set one field from one JSON value. */
 enum mmgr_result mmgr__record_read_value(struct mmgr_record *draft, const struct mmgr__field *field,
                                          const char *json, size_t length);

@@ -169,6 +169,13 @@ static const struct term source_types[] = {
     {MMGR_SOURCE_TYPE_CIVITAI, "civitai"},
 };
 
+static const struct term experts[] = {
+    {MMGR_TERM_UNKNOWN, "unknown"},
+    {MMGR_EXPERT_HIGH, "high"},
+    {MMGR_EXPERT_LOW, "low"},
+    {MMGR_EXPERT_NONE, "none"},
+};
+
 #define TABLE(terms) {terms, sizeof(terms) / sizeof((terms)[0])}
 
 /* By enum mmgr_taxonomy. */
@@ -185,6 +192,7 @@ static const struct {
     [MMGR_TAXONOMY_REPO_VARIANT] = TABLE(repo_variants),
     [MMGR_TAXONOMY_SUBMODEL] = TABLE(submodels),
     [MMGR_TAXONOMY_SOURCE_TYPE] = TABLE(source_types),
+    [MMGR_TAXONOMY_EXPERT] = TABLE(experts),
 };
 
 static int known_table(enum mmgr_taxonomy taxonomy)

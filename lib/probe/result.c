@@ -80,7 +80,7 @@ uint64_t mmgr_probe_result_bytes_read(const mmgr_probe_result *result)
 static int is_raw(enum mmgr__field_kind kind)
 {
     return kind == MMGR__FIELD_BOOL || kind == MMGR__FIELD_NUMBER || kind == MMGR__FIELD_OBJECT ||
-           kind == MMGR__FIELD_LIST;
+           kind == MMGR__FIELD_LIST || kind == MMGR__FIELD_REAL;
 }
 
 enum mmgr_result mmgr_probe_result_to_json(const mmgr_probe_result *result, char **json)

@@ -35,7 +35,7 @@ static const struct mmgr__filter_op_row ops[] = {
 
 /* What each kind of field is called, takes and allows; after the kinds of the table that of a
  * member. */
-#define MEMBER (MMGR__FIELD_TIME + 1)
+#define MEMBER (MMGR__FIELD_REAL + 1)
 static const struct {
     const char *name, *takes;
     unsigned groups;
@@ -48,6 +48,7 @@ static const struct {
     [MMGR__FIELD_OBJECT] = {"an object", "", EMPTY},
     [MMGR__FIELD_TIME] = {"a time", "a time such as 2024-01-31 or 2024-01-31T12:00:00Z",
                           EQUAL | ORDER | IN | EMPTY},
+    [MMGR__FIELD_REAL] = {"a number", "a number such as 0.5", EQUAL | ORDER | IN | EMPTY},
     [MEMBER] = {"a member", "a value that has an order", EQUAL | ORDER | MATCH | IN | EMPTY},
 };
 
@@ -226,6 +227,10 @@ static enum mmgr_result read_value(const struct mmgr__filter_test *test,
             return bad_value(test, value);
         return take_json(value, MMGR__FILTER_NUMBER,
                          mmgr__printf("%llu", (unsigned long long)size));
+    case MMGR__FIELD_REAL:
+        if (!is_json_number(value->text))
+            return bad_value(test, value);
+        return take_json(value, MMGR__FILTER_NUMBER, mmgr__strdup(value->text));
     case MMGR__FIELD_TIME:
         if (!parse_time(value->text, &time))
             return bad_value(test, value);

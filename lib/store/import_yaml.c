@@ -98,7 +98,8 @@ static void write_scalar(struct mmgr__buf *json, const char *name, const struct 
     const struct mmgr__field *field = mmgr__field_by_name(name);
     /* A description that is a number in YAML is a text all the same. */
     int is_text =
-        field != NULL && field->kind != MMGR__FIELD_BOOL && field->kind != MMGR__FIELD_NUMBER;
+        field != NULL && field->kind != MMGR__FIELD_BOOL && field->kind != MMGR__FIELD_NUMBER &&
+        field->kind != MMGR__FIELD_REAL;
     const char *literal = is_text ? NULL : literal_of(scalar);
 
     if (literal == NULL) {

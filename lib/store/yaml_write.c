@@ -334,7 +334,8 @@ static void emit_member(struct writing *writing, const mmgr_record *record, stru
         for (size_t i = 0; i < record->list[field->id].count; i++)
             emit_text(writing, record->list[field->id].items[i]);
         end(writing, 0);
-    } else if (field->kind == MMGR__FIELD_BOOL || field->kind == MMGR__FIELD_NUMBER) {
+    } else if (field->kind == MMGR__FIELD_BOOL || field->kind == MMGR__FIELD_NUMBER ||
+               field->kind == MMGR__FIELD_REAL) {
         emit_plain(writing, text);
     } else {
         emit_text(writing, text);

@@ -103,6 +103,7 @@ static const struct {
     {MMGR_TAXONOMY_REPO_VARIANT, "repo variant", MMGR_REPO_VARIANT_FLAX - 9},
     {MMGR_TAXONOMY_SUBMODEL, "submodel", MMGR_SUBMODEL_FEATURE_EXTRACTOR - 9},
     {MMGR_TAXONOMY_SOURCE_TYPE, "source type", MMGR_SOURCE_TYPE_CIVITAI - 9},
+    {MMGR_TAXONOMY_EXPERT, "expert", MMGR_EXPERT_NONE - 9},
 };
 
 static void test_terms(void)
@@ -164,7 +165,7 @@ static void test_other_names(void)
         if ((dtype != NULL) != (mmgr_dtype_bits((enum mmgr_dtype)i) != 0))
             tap(0, "element type %d has both name and size", i);
     }
-    tap(fields == MMGR_FIELD_REVISION, "%d fields", fields);
+    tap(fields == MMGR_FIELD_CAPABILITIES, "%d fields", fields);
     tap(dtypes == MMGR_DTYPE_U64, "%d element types", dtypes);
     tap(mmgr_dtype_bits(MMGR_DTYPE_F4) == 4 && mmgr_dtype_bits(MMGR_DTYPE_F6_E2M3) == 6,
         "small ones");

@@ -25,6 +25,7 @@ static const struct {
     {MMGR_TAXONOMY_REPO_VARIANT, 7, MMGR_REPO_VARIANT_FLAX},
     {MMGR_TAXONOMY_SUBMODEL, 20, MMGR_SUBMODEL_FEATURE_EXTRACTOR},
     {MMGR_TAXONOMY_SOURCE_TYPE, 6, MMGR_SOURCE_TYPE_CIVITAI},
+    {MMGR_TAXONOMY_EXPERT, 4, MMGR_EXPERT_NONE},
 };
 
 static void both_ways(void **state)
@@ -88,38 +89,45 @@ static void fields_have_ids_and_names(void **state)
         assert_true(field->max_bytes > 0);
         assert_true((int)field->id < MMGR__FIELD_MAX);
     }
-    assert_int_equal(count, MMGR_FIELD_REVISION);
+    assert_int_equal(count, MMGR_FIELD_CAPABILITIES);
     assert_null(mmgr_field_name((enum mmgr_field)0));
-    assert_null(mmgr_field_name((enum mmgr_field)(MMGR_FIELD_REVISION + 1)));
+    assert_null(mmgr_field_name((enum mmgr_field)(MMGR_FIELD_CAPABILITIES + 1)));
 }
 
-/* The pairs that the seed's records had. */
+/* The pairs that the seed's records had, with what today's releases added to them. */
 static void kinds_of_the_seed(void **state)
 {
     static const struct {
         const char *type, *format, *fields;
     } wanted[] = {
-        {"main", "diffusers", "variant prediction_type upcast_attention vae"},
-        {"main", "checkpoint", "variant prediction_type upcast_attention vae config_path"},
-        {"main", "bnb_quantized_nf4b", "variant prediction_type upcast_attention vae config_path"},
-        {"vae", "diffusers", ""},
-        {"vae", "checkpoint", "config_path"},
-        {"controlnet", "diffusers", ""},
-        {"controlnet", "checkpoint", "config_path"},
-        {"lora", "lycoris", "variant"},
-        {"lora", "diffusers", "variant"},
-        {"t5_encoder", "t5_encoder", ""},
-        {"t5_encoder", "bnb_quantized_int8b", ""},
+        {"main", "diffusers",
+         "variant prediction_type upcast_attention vae expert has_dual_expert boundary_ratio submodels"},
+        {"main", "checkpoint",
+         "variant prediction_type upcast_attention vae expert has_dual_expert boundary_ratio "
+         "config_path converted_at"},
+        {"main", "bnb_quantized_nf4b",
+         "variant prediction_type upcast_attention vae expert has_dual_expert boundary_ratio "
+         "config_path converted_at"},
+        {"vae", "diffusers", "cpu_only latent_channels"},
+        {"vae", "checkpoint", "cpu_only latent_channels config_path converted_at"},
+        {"controlnet", "diffusers", "cond_in_channels"},
+        {"controlnet", "checkpoint", "cond_in_channels config_path converted_at"},
+        {"lora", "lycoris", "variant expert"},
+        {"lora", "diffusers", "variant expert"},
+        {"t5_encoder", "t5_encoder", "cpu_only"},
+        {"t5_encoder", "bnb_quantized_int8b", "cpu_only"},
         {"embedding", "embedding_file", ""},
         {"embedding", "embedding_folder", ""},
         {"ip_adapter", "invokeai", "image_encoder_model_id"},
         {"ip_adapter", "checkpoint", ""},
         {"t2i_adapter", "diffusers", ""},
         {"spandrel_image_to_image", "checkpoint", ""},
-        {"clip_vision", "diffusers", ""},
-        {"clip_embed", "diffusers", "variant"},
-        {"onnx", "onnx", "variant prediction_type upcast_attention vae"},
+        {"clip_vision", "diffusers", "cpu_only"},
+        {"clip_embed", "diffusers", "variant cpu_only"},
+        {"onnx", "onnx", "variant prediction_type upcast_attention vae expert has_dual_expert boundary_ratio"},
         {"text_llm", "gguf_quantized", ""},
+        {"external_image_generator", "external_api",
+         "provider_id provider_model_id capabilities"},
     };
 
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
@@ -127,7 +135,7 @@ static void kinds_of_the_seed(void **state)
         char text[256] = "";
 
         assert_non_null(kind);
-        for (size_t k = 0; k < 8 && kind->fields[k] != 0; k++) {
+        for (size_t k = 0; kind->fields[k] != 0; k++) {
             size_t used = strlen(text);
 
             snprintf(text + used, sizeof text - used, "%s%s", used > 0 ? " " : "",

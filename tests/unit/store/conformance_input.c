@@ -77,6 +77,23 @@ static void bad_input(void **state)
         {"\"trigger_phrases\":{}", "trigger_phrases"},
         {"\"default_settings\":[]", "default_settings"},
         {"\"bases\":[\"flux\"]", "bases"},
+        {"\"default_settings\":{\"steps\":0}", "default_settings.steps"},
+        {"\"default_settings\":{\"steps\":2.5}", "default_settings.steps"},
+        {"\"default_settings\":{\"width\":65}", "default_settings.width"},
+        {"\"default_settings\":{\"height\":56}", "default_settings.height"},
+        {"\"default_settings\":{\"cfg_scale\":0.5}", "default_settings.cfg_scale"},
+        {"\"default_settings\":{\"cfg_rescale_multiplier\":1}",
+         "default_settings.cfg_rescale_multiplier"},
+        {"\"default_settings\":{\"vae_precision\":\"fp8\"}", "default_settings.vae_precision"},
+        {"\"default_settings\":{\"scheduler\":1}", "default_settings.scheduler"},
+        {"\"default_settings\":{\"cpu_only\":1}", "default_settings.cpu_only"},
+        {"\"default_settings\":{\"preprocessor\":\"canny\"}", "default_settings.preprocessor"},
+        {"\"default_settings\":{\"steps\":1,\"steps\":2}", "default_settings"},
+        {"\"cpu_only\":true", "cpu_only"}, /* of other kinds */
+        {"\"has_dual_expert\":\"yes\"", "has_dual_expert"},
+        {"\"boundary_ratio\":\"0.5\"", "boundary_ratio"},
+        {"\"expert\":\"middle\"", "expert"},
+        {"\"submodels\":[]", "submodels"},
         {"\"path\":\"../up\"", "path"},
         {"\"path\":\"a/../../b\"", "path"},
         {"\"vae\":\"../vae\"", "vae"},
@@ -132,31 +149,45 @@ static void every_kind(void **state)
 {
     /* One of each pair of the two releases that are documented, with what that pair has of its own. */
     static const char *const kinds[][3] = {
-        {"main", "diffusers", "\"variant\":\"inpaint\",\"vae\":\"v\",\"prediction_type\":\"epsilon\""},
-        {"main", "checkpoint", "\"config_path\":\"c.yaml\",\"upcast_attention\":true"},
+        {"main", "diffusers",
+         "\"variant\":\"inpaint\",\"vae\":\"v\",\"prediction_type\":\"epsilon\","
+         "\"submodels\":{\"unet\":{\"path_or_prefix\":\"u\"}},"
+         "\"default_settings\":{\"vae\":\"k\",\"vae_precision\":\"fp16\",\"scheduler\":\"euler\",\"steps\":20,"
+         "\"cfg_scale\":7.5,\"cfg_rescale_multiplier\":0.7,\"width\":1024,\"height\":64,\"guidance\":3.5,"
+         "\"cpu_only\":false,\"fp8_storage\":null}"},
+        {"main", "checkpoint",
+         "\"config_path\":\"c.yaml\",\"upcast_attention\":true,\"converted_at\":1712345678.25"},
         {"main", "bnb_quantized_nf4b", "\"variant\":\"dev\""},
-        {"main", "gguf_quantized", "\"variant\":\"schnell\""},
+        {"main", "gguf_quantized",
+         "\"expert\":\"high\",\"has_dual_expert\":true,\"boundary_ratio\":0.875"},
         {"onnx", "onnx", "\"upcast_attention\":false,\"prediction_type\":\"v_prediction\""},
-        {"vae", "diffusers", ""},
-        {"vae", "checkpoint", "\"config_path\":\"c.yaml\""},
-        {"lora", "lycoris", "\"trigger_phrases\":[\"a b\",\"c\"]"},
+        {"onnx", "olive", ""},
+        {"vae", "diffusers", "\"cpu_only\":true,\"latent_channels\":16"},
+        {"vae", "checkpoint", "\"config_path\":\"c.yaml\",\"converted_at\":1"},
+        {"lora", "lycoris",
+         "\"trigger_phrases\":[\"a b\",\"c\"],\"expert\":\"low\","
+         "\"default_settings\":{\"weight\":0.75,\"weight_min\":0,\"weight_max\":1.5}"},
         {"lora", "diffusers", ""},
-        {"control_lora", "lycoris", ""},
-        {"controlnet", "diffusers", "\"default_settings\":{\"preprocessor\":\"canny\"}"},
+        {"control_lora", "lycoris", "\"default_settings\":{\"preprocessor\":null}"},
+        {"controlnet", "diffusers",
+         "\"cond_in_channels\":3,\"default_settings\":{\"preprocessor\":\"canny_image_processor\"}"},
         {"controlnet", "checkpoint", "\"config_path\":\"c.yaml\""},
         {"embedding", "embedding_file", ""},
         {"embedding", "embedding_folder", ""},
         {"ip_adapter", "invokeai", "\"image_encoder_model_id\":\"org/enc\""},
         {"ip_adapter", "checkpoint", ""},
         {"t2i_adapter", "diffusers", ""},
-        {"clip_vision", "diffusers", ""},
-        {"clip_embed", "diffusers", "\"variant\":\"large\""},
-        {"t5_encoder", "t5_encoder", ""},
+        {"clip_vision", "diffusers", "\"cpu_only\":false"},
+        {"clip_embed", "diffusers", "\"variant\":\"large\",\"cpu_only\":true"},
+        {"t5_encoder", "t5_encoder", "\"cpu_only\":true"},
         {"t5_encoder", "bnb_quantized_int8b", ""},
+        {"qwen3_encoder", "qwen3_encoder", "\"variant\":\"qwen3_4b\",\"cpu_only\":true"},
         {"spandrel_image_to_image", "checkpoint", ""},
         {"text_llm", "gguf_quantized", ""},
         {"siglip", "diffusers", ""},
         {"flux_redux", "checkpoint", ""},
+        {"external_image_generator", "external_api",
+         "\"provider_id\":\"p\",\"provider_model_id\":\"m\",\"capabilities\":{\"modes\":[\"txt2img\"]}"},
         {"unknown", "unknown", ""},
     };
     struct mmgr_store_options options = {.struct_size = sizeof options, .path = store_path()};
@@ -164,7 +195,7 @@ static void every_kind(void **state)
 
     assert_ok(open_by(&options, &store));
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        char json[512], key[32];
+        char json[1024], key[32];
         mmgr_record *record, *got = NULL;
 
         snprintf(key, sizeof key, "kind%zu", i);

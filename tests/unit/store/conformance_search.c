@@ -63,7 +63,8 @@ static void search_every_sort_field(void **state)
         struct mmgr_search_options options = {.struct_size = sizeof options,
                                               .sort = mmgr_field_name((enum mmgr_field)field)};
         int many = field == MMGR_FIELD_BASES || field == MMGR_FIELD_TAGS ||
-                   field == MMGR_FIELD_TRIGGER_PHRASES || field == MMGR_FIELD_DEFAULT_SETTINGS;
+                   field == MMGR_FIELD_TRIGGER_PHRASES || field == MMGR_FIELD_DEFAULT_SETTINGS ||
+                   field == MMGR_FIELD_SUBMODELS || field == MMGR_FIELD_CAPABILITIES;
 
         if (many) {
             assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, options.sort,

@@ -77,13 +77,13 @@ static void rows_become_records(void **state)
          NULL},
         {CONFIG("d", "d/d.safetensors", "D",
                 "\"type\":\"wan_future\",\"format\":\"sdnq_next\",\"expert\":\"high\",\"cpu_only\":"
-                "null,\"submodels\":{\"unet\": {\"path_or_prefix\":\"x\"}},\"boundary_ratio\":"
+                "null,\"x_submodels\":{\"unet\": {\"path_or_prefix\":\"x\"}},\"x_ratio\":"
                 "0.8750,\"file_size\":123456789012,\"tags\":null"),
          {{MMGR_FIELD_TYPE, "wan_future"},
           {MMGR_FIELD_FORMAT, "sdnq_next"},
           {MMGR_FIELD_FILE_SIZE, "123456789012"},
           {MMGR_FIELD_TAGS, NULL}},
-         "\"submodels\":{\"unet\": {\"path_or_prefix\":\"x\"}},\"boundary_ratio\":0.8750"},
+         "\"x_submodels\":{\"unet\": {\"path_or_prefix\":\"x\"}},\"x_ratio\":0.8750"},
         {CONFIG("e", "external://openai/gpt-image", "E",
                 "\"type\":\"external_image_generator\",\"format\":\"external_api\",\"provider_id\":"
                 "\"openai\""),

@@ -90,7 +90,8 @@ static const char *find_file(const char *text, int *count)
 static void holds_all(mmgr_store *store, int schema)
 {
     json_t *wanted = json_load_file(golden(schema, "json"), JSON_DECODE_INT_AS_REAL, NULL);
-    json_t *models, *model;
+    json_t *models, *model, *value;
+    const char *name;
     size_t i;
 
     assert_non_null(wanted);
@@ -105,9 +106,10 @@ static void holds_all(mmgr_store *store, int schema)
         assert_ok(mmgr_record_to_json(record, &json));
         found = json_loads(json, JSON_DECODE_INT_AS_REAL, NULL); /* one number is too large for an int */
         json_object_del(found, "location");
-        if (json_object_get(model, "x_big") == NULL)
-            assert_true(json_equal(found, model));
-        else
+        json_object_foreach(model, name, value) {
+            assert_true(json_equal(json_object_get(found, name), value));
+        }
+        if (json_object_get(model, "x_big") != NULL)
             assert_non_null(strstr(json, "\"x_big\":123456789012345678901234567890,\"x_f\":1.0e+007,"
                                          "\"x_o\":{ \"a\" : [ ] }"));
         json_decref(found);
