@@ -57,6 +57,8 @@ int mmgr__io_stat(int dirfd, const char *path, struct stat *st, int follow);
 int mmgr__io_read_file(int dirfd, const char *path, size_t limit, char **data, size_t *length);
 /* Write a file atomically: temporary name beside it, write, fsync, rename, fsync of the folder. */
 int mmgr__io_write_file(const char *path, const void *data, size_t length, mode_t mode);
+/* Is it the name of a temporary file, such as a process that is killed there leaves? */
+int mmgr__io_is_temporary(const char *name);
 /* mkdir -p; each folder that is made is fsynced into its parent. */
 int mmgr__io_mkdirs(const char *path, mode_t mode);
 

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "base/thread.h"
 
 int mmgr__io_fsync_dir(int dirfd, const char *path)
@@ -78,12 +79,22 @@ static int write_synced(const char *path, const void *data, size_t length, mode_
     return error;
 }
 
+#define TEMPORARY_START  ".mmgr-"
+#define TEMPORARY_END    ".tmp"
+#define TEMPORARY_DIGITS 16
+
+int mmgr__io_is_temporary(const char *name)
+{
+    return strlen(name) == strlen(TEMPORARY_START TEMPORARY_END) + TEMPORARY_DIGITS &&
+           mmgr__starts_with(name, TEMPORARY_START) && mmgr__ends_with(name, TEMPORARY_END);
+}
+
 int mmgr__io_write_file(const char *path, const void *data, size_t length, mode_t mode)
 {
-    char name[32] = ".mmgr-";
+    char name[32] = TEMPORARY_START;
     size_t start = strlen(name);
-    mmgr__random_hex(name + start, 16);
-    memcpy(name + start + 16, ".tmp", sizeof ".tmp");
+    mmgr__random_hex(name + start, TEMPORARY_DIGITS);
+    memcpy(name + start + TEMPORARY_DIGITS, TEMPORARY_END, sizeof TEMPORARY_END);
     char *folder = mmgr__path_dirname(path);
     char *temporary = folder != NULL ? mmgr__path_join(folder, name) : NULL;
     int error = temporary != NULL ? write_synced(temporary, data, length, mode) : -ENOMEM;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "base/text.h"
+#include "store/sidecar.h"
 #include "store/store_private.h"
 
 /* Bring paths and times into the form that is stored, and build. created_at: text, or NULL for
@@ -166,6 +167,21 @@ enum mmgr_result mmgr_store_add_many(mmgr_store *store, const mmgr_record *const
     return result == MMGR_OK ? mmgr__store_add_batch(store, records, count, NULL, NULL) : result;
 }
 
+/* What `builder` holds becomes the record in the place of the old one, whose key it must keep. */
+static enum mmgr_result finish_edit(const mmgr_store *store, const mmgr_record *old,
+                                    mmgr_record_builder *builder, mmgr_record **changed)
+{
+    const char *key = mmgr_record_text(old, MMGR_FIELD_KEY);
+    const char *now = mmgr__record_builder_text(builder, MMGR_FIELD_KEY);
+
+    if (now != NULL && strcmp(now, key) == 0)
+        return complete(store, builder, mmgr_record_text(old, MMGR_FIELD_CREATED_AT), changed);
+    mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: field \"key\" cannot be changed", key);
+    mmgr__error_set_field("key");
+    mmgr__error_set_subject(key);
+    return MMGR_ERR_INVALID_CONFIG;
+}
+
 struct patch {
     const mmgr_store *store;
     const char *json;
@@ -174,7 +190,6 @@ struct patch {
 static enum mmgr_result apply_patch(const mmgr_record *old, mmgr_record **changed, void *user)
 {
     const struct patch *patch = user;
-    const char *key = mmgr_record_text(old, MMGR_FIELD_KEY), *now;
     mmgr_record_builder *builder;
     mmgr_record *made = NULL;
     enum mmgr_result result = mmgr_record_builder_new(old, &builder);
@@ -182,16 +197,8 @@ static enum mmgr_result apply_patch(const mmgr_record *old, mmgr_record **change
     if (result != MMGR_OK)
         return result;
     result = mmgr_record_builder_merge(builder, patch->json);
-    now = mmgr__record_builder_text(builder, MMGR_FIELD_KEY);
-    if (result == MMGR_OK && (now == NULL || strcmp(now, key) != 0)) {
-        result =
-            mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: field \"key\" cannot be changed", key);
-        mmgr__error_set_field("key");
-        mmgr__error_set_subject(key);
-    }
     if (result == MMGR_OK)
-        result =
-            complete(patch->store, builder, mmgr_record_text(old, MMGR_FIELD_CREATED_AT), &made);
+        result = finish_edit(patch->store, old, builder, &made);
     mmgr_record_builder_free(builder);
     if (result == MMGR_OK)
         result = check_known(patch->store, made, old);
@@ -199,6 +206,28 @@ static enum mmgr_result apply_patch(const mmgr_record *old, mmgr_record **change
         *changed = made;
     else
         mmgr_record_unref(made);
+    return result;
+}
+
+struct change {
+    const mmgr_store *store;
+    mmgr__store_edit edit;
+    void *user;
+};
+
+static enum mmgr_result apply_change(const mmgr_record *old, mmgr_record **changed, void *user)
+{
+    const struct change *change = user;
+    mmgr_record_builder *builder = NULL;
+    mmgr_record *made = NULL;
+    enum mmgr_result result = change->edit(old, &made, change->user);
+
+    if (result == MMGR_OK)
+        result = mmgr_record_builder_new(made, &builder);
+    if (result == MMGR_OK)
+        result = finish_edit(change->store, old, builder, changed);
+    mmgr_record_builder_free(builder);
+    mmgr_record_unref(made);
     return result;
 }
 
@@ -211,8 +240,10 @@ static enum mmgr_result update(mmgr_store *store, const char *key, mmgr__store_e
 
     mmgr__store_lock(store);
     result = store->ops->update(store->self, key, edit, user, &changed);
-    if (result == MMGR_OK)
+    if (result == MMGR_OK) {
+        mmgr__sidecar_refresh(store->place.models_dir, changed);
         mmgr__store_send(store, MMGR_EVENT_STORE_UPDATED, key);
+    }
     mmgr__store_unlock(store);
     if (result != MMGR_OK)
         return result;
@@ -234,6 +265,15 @@ enum mmgr_result mmgr_store_update(mmgr_store *store, const char *key, const cha
     if (key == NULL || patch == NULL)
         return mmgr__bad_argument(key == NULL ? "key" : "patch");
     return update(store, key, apply_patch, &edit, updated);
+}
+
+enum mmgr_result mmgr__store_change(mmgr_store *store, const char *key, mmgr__store_edit edit,
+                                    void *user, mmgr_record **changed)
+{
+    struct change change = {store, edit, user};
+    enum mmgr_result result = mmgr__store_check_writable(store);
+
+    return result == MMGR_OK ? update(store, key, apply_change, &change, changed) : result;
 }
 
 enum mmgr_result mmgr_store_delete(mmgr_store *store, const char *key)

@@ -67,6 +67,7 @@ struct mmgr__store_ops {
     void (*close)(void *self);
     const char *(*path)(const void *self); /* of the file; NULL: there is none of our own */
     enum mmgr_result (*add)(void *self, struct mmgr__adding *adding);
+    /* Where the new record's manifest is another one, its rows are written anew. */
     enum mmgr_result (*update)(void *self, const char *key, mmgr__store_edit edit, void *user,
                                mmgr_record **updated);
     enum mmgr_result (*remove)(void *self, const char *key);
@@ -116,6 +117,9 @@ enum mmgr_result mmgr__store_add_batch(mmgr_store *store, const mmgr_record *con
                                        size_t count,
                                        enum mmgr_result (*refused)(size_t index, void *user),
                                        void *user);
+/* As mmgr_store_update(), but `edit` makes the new record, with its manifest. The key stays. */
+enum mmgr_result mmgr__store_change(mmgr_store *store, const char *key, mmgr__store_edit edit,
+                                    void *user, mmgr_record **changed);
 /* Call fn with every record and its manifest, in the default order, until it returns other than
  * MMGR_OK. No transaction is open meanwhile: fn may call the store. Broken rows are logged and
  * skipped. */
