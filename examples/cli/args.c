@@ -63,6 +63,7 @@ static const struct option options[OPT_COUNT] = {
     [OPT_DEVICE] = {"device", "D", "device to lock on, such as cpu", NULL},
     [OPT_REPEAT] = {"repeat", "N", "load and lock so many times", NULL},
     [OPT_MODELS_DIR] = {"models-dir", "DIR", "folder in which the other tool's models lie", NULL},
+    [OPT_REBUILD] = {"rebuild", NULL, "add the records of models whose side-cars have none", NULL},
 };
 
 static void print_options(uint64_t mask)

@@ -51,6 +51,7 @@ enum cli_option_id {
     OPT_DEVICE,
     OPT_REPEAT,
     OPT_MODELS_DIR,
+    OPT_REBUILD,
     OPT_COUNT
 };
 
@@ -107,6 +108,8 @@ int cli_interrupted(struct cli *cli, int signal, const char *message);
 /* The JSON document of a command; takes the reference of the tree. Both return 0 or a failure. */
 int cli_print_tree(struct cli *cli, json_t *tree);
 int cli_print_text(struct cli *cli, const char *json);
+/* records.c: the JSON document of a command whose answer is one record. */
+int cli_print_record(struct cli *cli, const mmgr_record *record);
 /* A JSON string even of bytes that are no UTF-8; JSON null for NULL. */
 json_t *cli_json_text(const char *text);
 json_t *cli_json_size(uint64_t number);
@@ -171,6 +174,8 @@ int cli_add(struct cli *cli);
 int cli_remove(struct cli *cli);
 int cli_sync(struct cli *cli);
 int cli_import(struct cli *cli);
+int cli_relink(struct cli *cli);
+int cli_relocate(struct cli *cli);
 int cli_probe(struct cli *cli);
 int cli_inspect(struct cli *cli);
 int cli_hash(struct cli *cli);

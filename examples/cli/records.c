@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* list, show, set, add, remove, sync: the commands on records. */
+/* list, show, set, add, remove: the commands on records. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 #define MOST_RECORD_BYTES (16u << 20) /* a record file larger than that is no record */
 
-static int print_record(struct cli *cli, const mmgr_record *record)
+int cli_print_record(struct cli *cli, const mmgr_record *record)
 {
     char *json;
 
@@ -224,7 +224,7 @@ int cli_set(struct cli *cli)
             status = cli_fail_last(cli);
         } else {
             if (cli->json) {
-                status = print_record(cli, record);
+                status = cli_print_record(cli, record);
             } else if (!cli->quiet) {
                 printf("Changed %s\n", mmgr_record_text(record, MMGR_FIELD_KEY));
             }
@@ -293,7 +293,7 @@ int cli_add(struct cli *cli)
             status = cli_fail_last(cli);
         } else {
             if (cli->json) {
-                status = print_record(cli, added);
+                status = cli_print_record(cli, added);
             } else if (!cli->quiet) {
                 printf("Added %s\n", mmgr_record_text(added, MMGR_FIELD_KEY));
             }
@@ -337,48 +337,6 @@ int cli_remove(struct cli *cli)
             json_decref(paths);
         }
         mmgr_string_free(deleted);
-    }
-    mmgr_manager_close(manager);
-    return status;
-}
-
-static void print_paths(const char *label, const json_t *items)
-{
-    const json_t *item;
-    size_t i;
-
-    json_array_foreach(items, i, item) {
-        cli_line(label,
-                 json_string_value(json_is_object(item) ? json_object_get(item, "path") : item));
-    }
-}
-
-int cli_sync(struct cli *cli)
-{
-    mmgr_manager *manager;
-    char *json;
-    int status = cli_open_manager(cli, CLI_WRITE, &manager);
-
-    if (status != 0) {
-        return status;
-    }
-    if (mmgr_installer_sync(mmgr_manager_installer(manager), &json) != MMGR_OK) {
-        status = cli_fail_last(cli);
-    } else {
-        if (cli->json) {
-            status = cli_print_text(cli, json);
-        } else {
-            json_t *tree = json_loads(json, 0, NULL);
-
-            print_paths("added", json_object_get(tree, "added"));
-            print_paths("missing", json_object_get(tree, "missing"));
-            print_paths("orphan", json_object_get(tree, "orphans"));
-            printf("%zu missing, %zu orphan(s)\n",
-                   json_array_size(json_object_get(tree, "missing")),
-                   json_array_size(json_object_get(tree, "orphans")));
-            json_decref(tree);
-        }
-        mmgr_string_free(json);
     }
     mmgr_manager_close(manager);
     return status;

@@ -457,5 +457,84 @@ MMGR_API enum mmgr_result mmgr_installer_remove(mmgr_installer *installer, const
  */
 MMGR_API enum mmgr_result mmgr_installer_sync(mmgr_installer *installer, char **json);
 
+/**
+ * Make records anew from the side-cars of placed models, for a store that was lost, and compare as
+ * mmgr_installer_sync() does afterwards. A record is added for each side-car in models_dir whose
+ * files are all there with their sizes and which no record has yet; its content is not hashed. Keys
+ * stay: a key or a place that another record has is skipped.
+ * @param installer    Installer.
+ * @param[out] report  Given: `{"added": [key], "skipped": [{"path", "reason"}], "missing": [],
+ *   "orphans": []}`; path is the folder below models_dir, reason "invalid", "unsafe", "newer" (of a
+ *   newer release), "missing" or "changed" (a file), "duplicate" or "unreadable".
+ * @return MMGR_OK; MMGR_ERR_STATE (read-only); MMGR_ERR_INVALID_FILE (models_dir holds too many
+ *   files); MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_NO_SPACE; MMGR_ERR_IO; MMGR_ERR_ARGUMENT;
+ *   MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_installer_rebuild(mmgr_installer *installer, char **report);
+
+/**
+ * Tell the record of a model where its files are now. Moves nothing. Every file of the manifest
+ * must be there with its size, and where the record has a sampled hash, the content must have it
+ * too.
+ * @param installer    Installer.
+ * @param key          Key.
+ * @param new_path     File or folder; a relative path counts from the working folder.
+ * @param flags        0.
+ * @param[out] record  Given: the record as it is now; may be NULL.
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_PATH_NOT_FOUND (subject is the file that is
+ *   missing); MMGR_ERR_HASH_MISMATCH (subject is the file with another size or content);
+ *   MMGR_ERR_DUPLICATE_MODEL (the path is that of another record); MMGR_ERR_UNSAFE_PATH (a link
+ *   below the model); MMGR_ERR_INVALID_FILE (a folder without weight files);
+ *   MMGR_ERR_INVALID_CONFIG (the path cannot be recorded); MMGR_ERR_STATE (read-only);
+ *   MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_NO_SPACE; MMGR_ERR_IO; MMGR_ERR_ARGUMENT;
+ *   MMGR_ERR_NO_MEMORY.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_installer_relocate(mmgr_installer *installer, const char *key,
+                                                  const char *new_path, uint32_t flags,
+                                                  mmgr_record **record);
+
+/** Flags of mmgr_relink_options. */
+#define MMGR_RELINK_DRY_RUN 1u /**< report, but change no record */
+
+/** Options of mmgr_installer_relink(). */
+struct mmgr_relink_options {
+    uint32_t struct_size;       /**< sizeof(struct mmgr_relink_options) */
+    uint32_t flags;             /**< MMGR_RELINK_* */
+    const char *const *folders; /**< where to look */
+    uint32_t folder_count;      /**< 0: models_dir */
+    uint32_t reserved;          /**< must be 0 */
+};
+
+/**
+ * Find the models whose files were moved, and tell their records where they are now. Sought are the
+ * models of which any file is missing: by the sizes of their files and, for folders, the paths
+ * below the model; what is found is proved by its whole content, each file being read at most once.
+ * Only a SHA-256, a git blob hash or an XXH3 of every file, or of the record, proves; a sampled
+ * hash does not. Files of other records are passed over, links are not followed. Of several copies,
+ * the one whose path ends most like the old one is taken. Blocks.
+ * @param installer    Installer.
+ * @param options      Options; NULL for models_dir.
+ * @param[out] report  Given: `{"relinked": [{"key", "from", "to"}], "unresolved": [{"key", "path",
+ *   "reason"}], "dry_run": bool, "hashed_bytes": n}`; paths as they are recorded, reason
+ *   "not_found", "no_proof" (the record has no full hash), "mismatch" (other content), "ambiguous"
+ *   (several copies) or "changed" (meanwhile).
+ * @return MMGR_OK; MMGR_ERR_PATH_NOT_FOUND (a folder); MMGR_ERR_INVALID_FILE (a folder holds too
+ *   many files); MMGR_ERR_STATE (read-only); MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_NO_SPACE;
+ *   MMGR_ERR_IO; MMGR_ERR_ARGUMENT; MMGR_ERR_ABI_SIZE; MMGR_ERR_ABI_NEWER; MMGR_ERR_NO_MEMORY.
+ *   Models that were relinked before an error stay so.
+ *
+ * Thread-safety: safe.
+ * Since: 0.1
+ */
+MMGR_API enum mmgr_result mmgr_installer_relink(mmgr_installer *installer,
+                                                const struct mmgr_relink_options *options,
+                                                char **report);
+
 MMGR_END_DECLS
 #endif

@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/path.h"
 #include "install/install.h"
+#include "store/sidecar.h"
 
 #define MAX_DEPTH 20
 #define MAX_FILES 100000
@@ -46,6 +47,13 @@ static enum mmgr_result add_item(struct mmgr__walk *walk, const char *relative,
 static enum mmgr_result walk_folder(struct mmgr__walk *walk, const char *root, const char *below,
                                     int depth);
 
+static int is_wanted(const char *name, uint32_t flags)
+{
+    if (flags & MMGR__WALK_SIDECARS)
+        return strcmp(name, MMGR__SIDECAR_NAME) == 0;
+    return name[0] != '.';
+}
+
 static enum mmgr_result walk_entry(struct mmgr__walk *walk, const char *root, const char *below,
                                    const char *name, int depth)
 {
@@ -58,9 +66,9 @@ static enum mmgr_result walk_entry(struct mmgr__walk *walk, const char *root, co
     else if (mmgr__io_stat(AT_FDCWD, full, &link, 0) < 0 ||
              mmgr__io_stat(AT_FDCWD, full, &target, 1) < 0)
         result = MMGR_OK; /* vanished, or a dangling link: not part of the model */
-    else if (S_ISDIR(link.st_mode))
+    else if (S_ISDIR(link.st_mode) && name[0] != '.')
         result = walk_folder(walk, root, relative, depth + 1);
-    else if (S_ISREG(target.st_mode))
+    else if (S_ISREG(target.st_mode) && is_wanted(name, walk->flags))
         result = add_item(walk, relative, &target, S_ISLNK(link.st_mode));
     mmgr__free(full);
     mmgr__free(relative);
@@ -70,6 +78,9 @@ static enum mmgr_result walk_entry(struct mmgr__walk *walk, const char *root, co
 static enum mmgr_result walk_folder(struct mmgr__walk *walk, const char *root, const char *below,
                                     int depth)
 {
+    int lenient = depth > 0 && (walk->flags & MMGR__WALK_LENIENT);
+    if (depth > MAX_DEPTH && lenient)
+        return MMGR_OK;
     if (depth > MAX_DEPTH)
         return mmgr__fail(MMGR_ERR_INVALID_FILE, "%s/%s: folders are nested deeper than %d", root,
                           below, MAX_DEPTH);
@@ -78,13 +89,13 @@ static enum mmgr_result walk_folder(struct mmgr__walk *walk, const char *root, c
         return mmgr__oom();
     DIR *dir = opendir(path);
     if (!dir) {
-        enum mmgr_result result = mmgr__fail_errno(errno, "list", path);
+        enum mmgr_result result = lenient ? MMGR_OK : mmgr__fail_errno(errno, "list", path);
         mmgr__free(path);
         return result;
     }
     enum mmgr_result result = MMGR_OK;
     for (struct dirent *entry; result == MMGR_OK && (entry = readdir(dir));)
-        if (entry->d_name[0] != '.')
+        if (entry->d_name[0] != '.' || is_wanted(entry->d_name, walk->flags))
             result = walk_entry(walk, root, below, entry->d_name, depth);
     closedir(dir);
     mmgr__free(path);
@@ -99,7 +110,12 @@ static int by_name(const void *a, const void *b)
 
 enum mmgr_result mmgr__walk(const char *path, struct mmgr__walk *walk)
 {
-    memset(walk, 0, sizeof *walk);
+    return mmgr__walk_for(path, 0, walk);
+}
+
+enum mmgr_result mmgr__walk_for(const char *path, uint32_t flags, struct mmgr__walk *walk)
+{
+    *walk = (struct mmgr__walk){.flags = flags};
     struct stat st;
     int error = mmgr__io_stat(AT_FDCWD, path, &st, 1);
     if (error < 0)

@@ -209,6 +209,24 @@ enum mmgr_result mmgr__recover(mmgr_installer *installer);
 /* remove.c */
 enum mmgr_result mmgr__finish_removing(mmgr_installer *installer, struct mmgr__staging *staging,
                                        const json_t *journal, char **deleted);
+/* sync.c */
+/* Is the model there, with every file of its manifest? Their content is not this call's concern. */
+int mmgr__model_is_there(const mmgr_record *record);
+/* Is the path one of the locations (sorted), or inside one? `except` (or NULL) does not count. */
+int mmgr__belongs(const struct mmgr__strings *locations, const char *path, const char *except);
+/* Give a finished report to the caller when all went well, else drop it. */
+enum mmgr_result mmgr__give_report(struct mmgr__buf *buf, enum mmgr_result result, char **report);
+/* Append `"missing":[…],"orphans":[…]`. */
+enum mmgr_result mmgr__compare(mmgr_installer *installer, struct mmgr__buf *json);
+/* relocate.c */
+/* The manifest of a record, with the sizes checked and times, device and inode as they are now at
+ * a place, into a builder. `model` is the opened folder or file there; below it no link is
+ * followed. PATH_NOT_FOUND, HASH_MISMATCH (another size) and UNSAFE_PATH name the file. */
+enum mmgr_result mmgr__take_files(const mmgr_record *record, int model, const char *location,
+                                  uint32_t flags, mmgr_record_builder *builder);
+/* Let the record be that of the same model at another place, an absolute path. */
+enum mmgr_result mmgr__relocate(mmgr_installer *installer, const mmgr_record *record,
+                                const char *location);
 /* files.c */
 /* All regular files below a folder (or the file itself), sorted; hidden entries are left out. */
 struct mmgr__walk_item {
@@ -220,8 +238,12 @@ struct mmgr__walk_item {
 struct mmgr__walk {
     struct mmgr__walk_item *items;
     size_t count, capacity;
+    uint32_t flags;
 };
+#define MMGR__WALK_SIDECARS 1u /* side-cars instead of what is not hidden */
+#define MMGR__WALK_LENIENT  2u /* pass over folders below that cannot be listed or are too deep */
 enum mmgr_result mmgr__walk(const char *path, struct mmgr__walk *walk);
+enum mmgr_result mmgr__walk_for(const char *path, uint32_t flags, struct mmgr__walk *walk);
 void mmgr__walk_free(struct mmgr__walk *walk);
 int mmgr__has_weight_suffix(const char *name);
 

@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "base/record.h"
 #include "install/install.h"
+#include "store/sidecar.h"
 #include "store/store.h"
 
 #define MAX_TWINS 10000
@@ -125,6 +126,35 @@ static json_t *placing_journal(const mmgr_plan *plan, const mmgr_record *record,
     return journal;
 }
 
+/* The path of a model whose files are in a folder: the folder, or the one file in it. Owned. */
+static char *model_path(const char *folder, const mmgr_plan *plan)
+{
+    return plan->single ? mmgr__path_join(folder, plan->files[0].relative) : mmgr__strdup(folder);
+}
+
+/* The record as it will be: with the time of its making, and the manifest of what is staged. */
+static enum mmgr_result finish_record(const struct mmgr__staging *staging, const mmgr_plan *plan,
+                                      const mmgr_record *identified, char *const *part_sha256,
+                                      mmgr_record **record)
+{
+    char now[32], *path = model_path(staging->files, plan);
+    mmgr_record_builder *builder = NULL;
+    uint64_t total;
+    enum mmgr_result result = path ? mmgr_record_builder_new(identified, &builder) : mmgr__oom();
+    mmgr__format_time(mmgr__now_realtime(), now);
+    if (result == MMGR_OK && !mmgr_record_text(identified, MMGR_FIELD_CREATED_AT))
+        result = mmgr_record_builder_set(builder, MMGR_FIELD_CREATED_AT, now);
+    if (result == MMGR_OK)
+        result = mmgr_record_builder_set(builder, MMGR_FIELD_PATH, path);
+    if (result == MMGR_OK)
+        result = mmgr__set_manifest(builder, plan, path, part_sha256, MMGR_FILE_OWNED, &total);
+    if (result == MMGR_OK)
+        result = mmgr_record_builder_build(builder, record);
+    mmgr_record_builder_free(builder);
+    mmgr__free(path);
+    return result;
+}
+
 /* files/ → models_dir/BASE/TYPE/name. EXISTS when someone took the name in the meantime. */
 static enum mmgr_result move_into_place(const struct mmgr__staging *staging,
                                         const struct spot *spot, const char *name)
@@ -180,30 +210,35 @@ enum mmgr_result mmgr__place(mmgr_installer *installer, struct mmgr__staging *st
     if (result != MMGR_OK)
         return result;
     json_t *journal = NULL;
+    mmgr_record *record = NULL;
     struct spot spot = {.folder = -1};
     result = mmgr__plan_check_duplicate(installer, plan);
     if (result == MMGR_OK)
-        result = spot_open(installer, identified, &spot);
+        result = finish_record(staging, plan, identified, part_sha256, &record);
+    /* Hidden beside the staged files, it comes to its place with them. */
+    if (result == MMGR_OK)
+        result = mmgr__sidecar_write(staging->files, record);
+    if (result == MMGR_OK)
+        result = spot_open(installer, record, &spot);
     if (result == MMGR_OK) {
-        result = choose_and_move(staging, plan, identified, &spot, part_sha256, &journal);
+        result = choose_and_move(staging, plan, record, &spot, part_sha256, &journal);
         spot_close(&spot);
     }
     if (result == MMGR_OK)
         result = mmgr__finish_placing(installer, staging, journal, placed);
     json_decref(journal);
+    mmgr_record_unref(record);
     mmgr__io_unlock(lock);
     return result;
 }
 
-/* The path of a placed model: its folder, or the one file in it. Owned. */
+/* The path of a placed model. Owned. */
 static char *placed_path(const mmgr_installer *installer, const char *folder, const mmgr_plan *plan)
 {
     char *target = mmgr__path_join(installer->models_dir, folder);
-    if (!target || !plan->single)
-        return target;
-    char *file = mmgr__path_join(target, plan->files[0].relative);
+    char *path = target ? model_path(target, plan) : NULL;
     mmgr__free(target);
-    return file;
+    return path;
 }
 
 /* Texts that a placing journal must have. */
@@ -313,7 +348,10 @@ enum mmgr_result mmgr__resume_placing(mmgr_installer *installer, struct mmgr__st
     if (result != MMGR_OK)
         return result;
     if (mmgr__io_stat(AT_FDCWD, staging->files, &st, 0) == 0) {
-        result = mmgr_record_from_json(mmgr__json_text(journal, "record"), &record);
+        /* The side-car is written anew: nothing of an interrupted writing comes to the model. */
+        int error = mmgr__remove_hidden(staging->files);
+        result = error < 0 ? mmgr__fail_errno(-error, "tidy up", staging->files)
+                           : mmgr_record_from_json(mmgr__json_text(journal, "record"), &record);
         if (result == MMGR_OK)
             result = mmgr__place(installer, staging, plan, record, NULL, placed);
     } else if (placed_whole(installer, mmgr__json_text(journal, "folder"), plan)) {

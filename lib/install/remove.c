@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Removing models: the intent is journalled, then the record goes, then the files that are still
  * the ones that were recorded, then folders that became empty. Never a tree. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,9 +10,11 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/record.h"
 #include "install/install.h"
+#include "store/sidecar.h"
 
 /* The folder from which a model's files are reached without following a link: models_dir for
  * models inside it, else the folder that holds the model. */
@@ -59,6 +62,24 @@ static json_t *removing_journal(const mmgr_record *record, int force)
         }
     }
     return journal;
+}
+
+/* The side-car goes with the model: a row of its own in the journal, when there is one. */
+static enum mmgr_result add_sidecar(const char *root, const char *below, const mmgr_record *record,
+                                    json_t *journal)
+{
+    struct stat st;
+    char *path = mmgr__sidecar_find(root, below, record);
+    char *full = path ? mmgr__path_join(root, path) : NULL;
+    int ok = 1;
+    if (full && mmgr__io_stat(AT_FDCWD, full, &st, 0) == 0)
+        ok = json_object_set_new(journal, "sidecar",
+                                 json_pack("{s:s, s:I, s:I, s:I}", "path", path, "size",
+                                           (json_int_t)st.st_size, "device", (json_int_t)st.st_dev,
+                                           "inode", (json_int_t)st.st_ino)) == 0;
+    mmgr__free(full);
+    mmgr__free(path);
+    return ok ? MMGR_OK : mmgr__oom();
 }
 
 /* Open the folder of a path beneath another, without following a link. */
@@ -111,9 +132,24 @@ static void remove_empty(int dirfd, const char *path)
     }
 }
 
+/* What updates of the side-car that were killed left beside it. */
+static void remove_temporaries(int dirfd, const char *sidecar)
+{
+    int parent = open_parent(dirfd, sidecar);
+    DIR *dir = parent >= 0 ? fdopendir(parent) : NULL;
+    if (!dir)
+        mmgr__io_close(parent);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        if (mmgr__io_is_temporary(entry->d_name))
+            mmgr__io_unlink(parent, entry->d_name);
+    if (dir)
+        closedir(dir);
+}
+
 struct removal {
     int dirfd, count;
     char *root;
+    const json_t *sidecar; /* its row: no file of the manifest, so not reported */
     struct mmgr__buf *deleted;
 };
 
@@ -123,11 +159,14 @@ static enum mmgr_result delete_one(struct removal *removal, const char *path, co
     char *full = mmgr__path_join(removal->root, path);
     if (gone < 0)
         mmgr__fail_errno(-gone, "delete", full ? full : path);
-    if (gone > 0) {
+    if (gone > 0 && row != removal->sidecar) {
         mmgr__buf_puts(removal->deleted, removal->count++ ? "," : "");
         mmgr__buf_json_string(removal->deleted, full);
-        remove_empty(removal->dirfd, path);
     }
+    if (row == removal->sidecar)
+        remove_temporaries(removal->dirfd, path);
+    if (gone > 0)
+        remove_empty(removal->dirfd, path);
     mmgr__free(full);
     return gone < 0 ? mmgr__errno_code(-gone) : MMGR_OK;
 }
@@ -145,8 +184,8 @@ static enum mmgr_result check_one(struct removal *removal, const char *path, con
     return denied ? mmgr__fail_errno(error, "delete", path) : MMGR_OK;
 }
 
-/* Do `each` for every file of a removal's journal, by its path below the root; stops at an
- * error. */
+/* Do `each` for the side-car and every file of a removal's journal, by its path below the root;
+ * stops at an error. The side-car comes first, so that it does not keep a folder from going. */
 static enum mmgr_result for_files(mmgr_installer *installer, const json_t *journal,
                                   enum mmgr_result (*each)(struct removal *, const char *,
                                                            const json_t *),
@@ -159,9 +198,13 @@ static enum mmgr_result for_files(mmgr_installer *installer, const json_t *journ
         return location ? mmgr__oom()
                         : mmgr__fail(MMGR_ERR_INVALID_FILE, "a journal has no location");
     removal.dirfd = mmgr__io_open_dir(AT_FDCWD, removal.root);
+    removal.sidecar = json_object_get(journal, "sidecar");
+    const char *sidecar = mmgr__json_text(removal.sidecar, "path");
     size_t index;
     const json_t *row;
     enum mmgr_result result = MMGR_OK;
+    if (sidecar && removal.dirfd >= 0 && mmgr__path_check_relative(sidecar) == MMGR_OK)
+        result = each(&removal, sidecar, removal.sidecar);
     json_array_foreach(json_object_get(journal, "files"), index, row)
     {
         const char *name = mmgr__json_text(row, "path");
@@ -208,16 +251,20 @@ static enum mmgr_result remove_with_files(mmgr_installer *installer, const mmgr_
     const char *below, *location = mmgr_record_location(record);
     char *root = removal_root(installer, location, &below);
     enum mmgr_result result = root ? check_reachable(root, below) : mmgr__oom();
-    mmgr__free(root);
     char *id = mmgr__printf("remove-%s", mmgr_record_text(record, MMGR_FIELD_KEY));
     struct mmgr__staging staging = {.lock = -1};
     if (result == MMGR_OK)
         result = id ? mmgr__staging_open(installer, id, 1, &staging) : mmgr__oom();
     mmgr__free(id);
-    if (result != MMGR_OK)
+    if (result != MMGR_OK) {
+        mmgr__free(root);
         return result;
+    }
     json_t *journal = removing_journal(record, force);
-    result = journal ? for_files(installer, journal, check_one, NULL) : mmgr__oom();
+    result = journal ? add_sidecar(root, below, record, journal) : mmgr__oom();
+    mmgr__free(root);
+    if (result == MMGR_OK)
+        result = for_files(installer, journal, check_one, NULL);
     if (result == MMGR_OK)
         result = mmgr__install_journal_write(&staging, journal);
     if (result != MMGR_OK) {
@@ -230,6 +277,24 @@ static enum mmgr_result remove_with_files(mmgr_installer *installer, const mmgr_
         result = mmgr__finish_removing(installer, &staging, journal, deleted);
     json_decref(journal);
     mmgr__staging_close(&staging);
+    return result;
+}
+
+/* The record goes, the files stay. Without its side-car no rebuild brings the record back. */
+static enum mmgr_result unregister(mmgr_installer *installer, const mmgr_record *record)
+{
+    const char *path = mmgr_record_text(record, MMGR_FIELD_PATH);
+    enum mmgr_result result =
+        mmgr_store_delete(installer->store, mmgr_record_text(record, MMGR_FIELD_KEY));
+    char *sidecar = result == MMGR_OK && path && *path != '/'
+                        ? mmgr__sidecar_find(installer->models_dir, path, record)
+                        : NULL;
+    char *full = sidecar ? mmgr__path_join(installer->models_dir, sidecar) : NULL;
+    int error = full ? mmgr__io_unlink(AT_FDCWD, full) : 0;
+    if (error < 0)
+        mmgr__log(MMGR_LOG_WARNING, "install", "%s stays: %s", full, strerror(-error));
+    mmgr__free(full);
+    mmgr__free(sidecar);
     return result;
 }
 
@@ -278,7 +343,7 @@ enum mmgr_result mmgr_installer_remove(mmgr_installer *installer, const char *ke
         result = remove_with_files(installer, record, mode == MMGR_REMOVE_FORCE, deleted);
     } else {
         char *none = deleted ? mmgr__strdup("[]") : NULL;
-        result = deleted && !none ? mmgr__oom() : mmgr_store_delete(installer->store, key);
+        result = deleted && !none ? mmgr__oom() : unregister(installer, record);
         if (result == MMGR_OK && deleted)
             *deleted = none;
         else

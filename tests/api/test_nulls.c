@@ -183,6 +183,9 @@ static void without_install(void)
     KEPT(mmgr_record, mmgr_installer_install_path, (NULL, NULL, NULL, &out));
     KEPT(char, mmgr_installer_remove, (NULL, NULL, (enum mmgr_remove_mode)1, &out));
     KEPT(char, mmgr_installer_sync, (NULL, &out));
+    KEPT(char, mmgr_installer_rebuild, (NULL, &out));
+    KEPT(mmgr_record, mmgr_installer_relocate, (NULL, NULL, NULL, 0, &out));
+    KEPT(char, mmgr_installer_relink, (NULL, NULL, &out));
 }
 
 static void without_load(void)

@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE.parent / "models"))
 INPLACE, MOVE, ALLOW_UNKNOWN = 1, 2, 4
 REMOVE_INSIDE, REMOVE_KEEP, REMOVE_FORCE = 0, 1, 2
 TERMINAL = ("completed", "error", "cancelled")
+SIDECAR = ".modelmgr.json"
 READER = "hf_canary0123456789reader"   # the token of the private and the gated repository
 
 
@@ -193,6 +194,28 @@ def rows(root):
         return found
 
 
+def sidecar_of(row):
+    """Where the side-car of a record's model lies."""
+    location = row["location"]
+    return (location.parent if "" in row["files"] else location) / SIDECAR
+
+
+def sidecar_faults(root, row):
+    """What is wrong with the side-car of a record; only a placed model must have one."""
+    path, models = sidecar_of(row), Path(root, "models")
+    placed = models in path.parents and len(path.relative_to(models).parts) == 4
+    if not path.is_file():
+        return [f"record {row['key']} has no side-car"] if placed else []
+    found = json.loads(path.read_text())
+    files = {file["path"]: (file["size"], file.get("sha256")) for file in found["files"]}
+    wrong = []
+    if found["record"]["key"] != row["key"]:
+        wrong.append(f"{path} is the side-car of {found['record']['key']}, not {row['key']}")
+    if files != row["files"]:
+        wrong.append(f"{path} lists other files than the record")
+    return wrong
+
+
 def journals(root):
     """The journals in staging: {folder: content}."""
     found = {}
@@ -210,6 +233,8 @@ def violations(root, wanted=None):
         location = row["location"]
         if not row["files"]:
             wrong.append(f"record {row['key']} has no files")
+        owned.add(sidecar_of(row))
+        wrong += sidecar_faults(root, row)
         for name, (size, digest) in row["files"].items():
             path = location / name if name else location
             owned.add(path)

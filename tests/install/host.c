@@ -307,6 +307,19 @@ static void do_path(const json_t *command, int copy)
     say(line);
 }
 
+static void do_relocate(const json_t *command)
+{
+    mmgr_record *record = NULL;
+    enum mmgr_result result = mmgr_installer_relocate(
+        mmgr_manager_installer(host.manager), text(command, "key"), text(command, "path"),
+        (uint32_t)number(command, "flags"), &record);
+    json_t *line = answer("relocate", result);
+    if (record)
+        json_object_set_new(line, "record", record_json(record));
+    mmgr_record_unref(record);
+    say(line);
+}
+
 static void do_records(void)
 {
     mmgr_record_list *list = NULL;
@@ -325,14 +338,31 @@ static void do_records(void)
     say(line);
 }
 
-static void do_text(const json_t *command, int remove)
+static enum mmgr_result relink(const json_t *command, char **json)
+{
+    const json_t *given = json_object_get(command, "folders");
+    const char *folders[8];
+    struct mmgr_relink_options options = {.struct_size = sizeof options,
+                                          .flags = (uint32_t)number(command, "flags"),
+                                          .folders = folders};
+    for (size_t i = 0; i < json_array_size(given) && i < 8; i++)
+        folders[options.folder_count++] = json_string_value(json_array_get(given, i));
+    return mmgr_installer_relink(mmgr_manager_installer(host.manager), &options, json);
+}
+
+/* The commands whose answer is a JSON text. */
+static void do_text(const json_t *command)
 {
     mmgr_installer *installer = mmgr_manager_installer(host.manager);
+    const char *name = text(command, "do");
     char *json = NULL;
     enum mmgr_result result =
-        remove ? mmgr_installer_remove(installer, text(command, "key"),
-                                       (enum mmgr_remove_mode)number(command, "mode"), &json)
-               : mmgr_installer_sync(installer, &json);
+        strcmp(name, "remove") == 0
+            ? mmgr_installer_remove(installer, text(command, "key"),
+                                    (enum mmgr_remove_mode)number(command, "mode"), &json)
+        : strcmp(name, "sync") == 0    ? mmgr_installer_sync(installer, &json)
+        : strcmp(name, "rebuild") == 0 ? mmgr_installer_rebuild(installer, &json)
+                                       : relink(command, &json);
     json_t *line = answer(text(command, "do"), result);
     if (json)
         json_object_set_new(line, "out", json_loads(json, 0, NULL));
@@ -404,8 +434,11 @@ static void run(const json_t *command)
         say(answer(name, mmgr_store_update(mmgr_manager_store(host.manager), text(command, "key"),
                                            patch, NULL)));
         free(patch);
-    } else if (strcmp(name, "remove") == 0 || strcmp(name, "sync") == 0)
-        do_text(command, *name == 'r');
+    } else if (strcmp(name, "relocate") == 0)
+        do_relocate(command);
+    else if (strcmp(name, "remove") == 0 || strcmp(name, "sync") == 0 ||
+             strcmp(name, "rebuild") == 0 || strcmp(name, "relink") == 0)
+        do_text(command);
     else if (strcmp(name, "close") == 0)
         do_close();
     else

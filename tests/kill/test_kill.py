@@ -242,6 +242,20 @@ def test_the_sweep_notices_a_record_without_its_bytes(hub, models, small, tmp_pa
     assert any("belongs to no record" in v for v in scenario.check_end(root))
 
 
+def test_the_sweep_notices_a_record_without_its_side_car(hub, models, small, tmp_path):
+    """The control: the side-car is gone, or is that of another model or of other files."""
+    root, scenario = tmp_path / "root", Scenario("local", hub, models)
+    steps(scenario, root)
+    [path] = (root / "models").rglob(driver.SIDECAR)
+    whole = path.read_text()
+    path.write_text(whole.replace(rows(root)[0]["key"], "0" * 32))
+    assert any("is the side-car of" in v for v in scenario.check_end(root))
+    path.write_text(whole.replace('"size":', '"size":1', 1))
+    assert any("lists other files" in v for v in scenario.check_end(root))
+    path.unlink()
+    assert any("has no side-car" in v for v in scenario.check_end(root))
+
+
 def test_kill_at_each_system_call(hub, models, small, tmp_path):
     """The same from outside: the kernel's calls are counted, those of SQLite among them."""
     root, scenario = tmp_path / "root", Scenario("local", hub, models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from ctypes import byref, c_uint64
+from ctypes import byref, c_char_p, c_uint64
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
 
 from . import _errors, _structs
@@ -277,3 +277,23 @@ class Installer(Service):
     def sync(self) -> Dict[str, Any]:
         """Compare records and disk; changes neither."""
         return take_json(self._get(lib.mmgr_installer_sync))
+
+    def rebuild(self) -> Dict[str, Any]:
+        """Add the records of placed models that a lost store had, by their side-cars; then as sync()."""
+        return take_json(self._get(lib.mmgr_installer_rebuild))
+
+    def relocate(self, key: str, path: Any) -> Record:
+        """Tell the record of a model where its files are now; moves nothing."""
+        return Record._from_given(
+            self._get(lib.mmgr_installer_relocate, encode(key, "key"), encode_path(path, "path"),
+                      0).value)
+
+    def relink(self, *folders: Any, dry_run: bool = False) -> Dict[str, Any]:
+        """Find the models whose files were moved, below models_dir or in the given folders. Blocks."""
+        wanted = options(_structs.mmgr_relink_options,
+                         flags=CONSTANTS["MMGR_RELINK_DRY_RUN"] if dry_run else 0,
+                         folder_count=len(folders))
+        if folders:
+            wanted.folders = (c_char_p * len(folders))(
+                *[encode_path(folder, "folders") for folder in folders])
+        return take_json(self._get(lib.mmgr_installer_relink, byref(wanted)))

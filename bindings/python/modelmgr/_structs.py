@@ -237,6 +237,16 @@ class mmgr_queue_options(Structure):
     ]
 
 
+class mmgr_relink_options(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("folders", POINTER(c_char_p)),
+        ("folder_count", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
 class mmgr_request(Structure):
     _fields_ = [
         ("struct_size", c_uint32),
@@ -356,6 +366,7 @@ ALL = (
     mmgr_probe_options,
     mmgr_prober_options,
     mmgr_queue_options,
+    mmgr_relink_options,
     mmgr_request,
     mmgr_response,
     mmgr_search_options,
