@@ -4,6 +4,7 @@
  * fail a step of the disk, at a numbered point. */
 #include <errno.h>
 #include <jansson.h>
+#include <modelmgr/hash.h>
 #include <modelmgr/manager.h>
 #include <pthread.h>
 #include <signal.h>
@@ -434,6 +435,13 @@ static void run(const json_t *command)
         say(answer(name, mmgr_store_update(mmgr_manager_store(host.manager), text(command, "key"),
                                            patch, NULL)));
         free(patch);
+    } else if (strcmp(name, "hash") == 0) {
+        char *hash = NULL;
+        json_t *line =
+            answer(name, mmgr_hash_path(text(command, "path"), text(command, "algorithm"), &hash));
+        json_object_set_new(line, "hash", hash ? json_string(hash) : json_null());
+        mmgr_string_free(hash);
+        say(line);
     } else if (strcmp(name, "relocate") == 0)
         do_relocate(command);
     else if (strcmp(name, "remove") == 0 || strcmp(name, "sync") == 0 ||
