@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -13,8 +14,8 @@ from cli_tools import CLI, RECORD_FIELDS, Cli, snapshot
 import hostile  # noqa: E402 - found through cli_tools
 import make_model  # noqa: E402
 
-COMMANDS = """install list show set add remove probe inspect hash download fetch load sync config
-    version cache convert verify import""".split()
+COMMANDS = """install list show set add remove probe inspect hash download fetch load sync relink
+    relocate config version cache convert verify import""".split()
 RECORD = {"name": "One", "type": "lora", "format": "lycoris", "base": "sd-1", "path": "/x/one",
           "hash": "sampled:00"}
 
@@ -399,6 +400,65 @@ def test_sync(cli, models):
     assert any("stray" in path for path in report["orphans"])
     assert lost["path"] == report["missing"][0]["path"]
     cli.fails("model_not_found", "load", record["key"])
+
+
+def test_sync_rebuild(cli, models):
+    keys = sorted(cli.json("install", models / name)["key"] for name in ("embedding.safetensors",
+                                                                         "pipe"))
+    cli.json("set", keys[0], "description=words")
+    before = [cli.json("show", key) for key in keys]
+    shutil.rmtree(cli.root / "databases")
+    broken = cli.root / "models/broken"
+    broken.mkdir()
+    (broken / ".modelmgr.json").write_text("{}")
+    assert cli.json("sync")["added"] == [] and cli.json("list")["total"] == 0
+    report = cli.json("sync", "--rebuild")
+    assert sorted(report["added"]) == keys and report["missing"] == report["orphans"] == []
+    assert report["skipped"] == [{"path": "broken", "reason": "invalid"}]
+    after = [cli.json("show", key) for key in keys]
+    for record in before + after:
+        record.pop("updated_at")
+    assert after == before
+    human = cli.run("sync", "--rebuild")
+    assert human.status == 0 and "broken (invalid)" in human.out and "0 missing" in human.out
+
+
+def test_relink(cli, models, tmp_path):
+    assert cli.json("relink") == {"relinked": [], "unresolved": [], "dry_run": False,
+                                  "hashed_bytes": 0}
+    record = cli.json("install", models / "embedding.safetensors")
+    lost = cli.json("install", models / "lora.safetensors")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    target = disk / "moved.safetensors"
+    os.rename(record["location"], target)
+    os.unlink(lost["location"])
+    dry = cli.json("relink", disk, "--dry-run")
+    assert dry["dry_run"] and cli.json("show", record["key"])["path"] == record["path"]
+    assert "1 would be relinked, 1 unresolved" in cli.run("relink", disk, "--dry-run").out
+    report = cli.json("relink", disk, models / "hostile")
+    assert report["relinked"] == [{"key": record["key"], "from": record["path"],
+                                   "to": str(target)}]
+    assert report["unresolved"] == [{"key": lost["key"], "path": lost["path"],
+                                     "reason": "not_found"}]
+    assert cli.json("show", record["key"])["location"] == str(target)
+    human = cli.run("relink", disk)
+    assert human.status == 0 and f"{lost['path']} (not_found)" in human.out
+    cli.fails("path_not_found", "relink", tmp_path / "none")
+
+
+def test_relocate(cli, models, tmp_path):
+    record = cli.json("install", models / "embedding.safetensors")
+    target = tmp_path / "there.safetensors"
+    cli.fails("path_not_found", "relocate", record["key"], target)
+    os.rename(record["location"], target)
+    moved = cli.json("relocate", record["key"], target)
+    assert set(moved) >= RECORD_FIELDS and moved["location"] == str(target)
+    assert moved["key"] in cli.run("relocate", record["key"], target).out
+    assert cli.run("--quiet", "relocate", record["key"], target).out == ""
+    cli.fails("hash_mismatch", "relocate", record["key"], models / "lora.safetensors")
+    cli.fails("unknown_model", "relocate", "none", target)
+    assert cli.run("relocate", record["key"]).status == 2
 
 
 # ---- load ---

@@ -2,6 +2,7 @@
 """Installing from the loopback hub and from disk; every tensor as safetensors reads it."""
 import os
 import pathlib
+import shutil
 
 import pytest
 import safetensors
@@ -249,6 +250,48 @@ def test_sync(manager, tmp_path):
     assert [missing["key"] for missing in manager.installer.sync()["missing"]] == [record.key]
     with pytest.raises(modelmgr.ModelNotFoundError):
         manager.load(record.key)
+
+
+def test_relocate_and_relink(manager, tmp_path):
+    path = tmp_path / "lora.safetensors"
+    tensors.write(path, {"weight": ("BF16", [16, 16])})
+    record = manager.install_and_wait(str(path), overrides=tensors.LORA, allow_unknown=True)
+    found = tmp_path / "disk/found.safetensors"
+    found.parent.mkdir()
+    os.rename(record.location, found)
+    dry = manager.installer.relink(found.parent, dry_run=True)
+    assert dry["dry_run"] and manager.store.get(record.key) == record
+    report = manager.installer.relink(tmp_path / "disk", str(found.parent))
+    assert report["relinked"] == dry["relinked"] and report["unresolved"] == []
+    assert [(row["key"], row["to"]) for row in report["relinked"]] == [(record.key, str(found))]
+    assert report["hashed_bytes"] == record.file_size
+    assert manager.installer.relink()["relinked"] == []
+    again = found.rename(tmp_path / "again.safetensors")
+    moved = manager.installer.relocate(record.key, again)
+    assert moved.location == str(again) and moved == manager.store.get(record.key)
+    with manager.load(record.key) as loaded:
+        assert loaded.tensors["weight"].shape == (16, 16)
+    for error, key, place in ((modelmgr.UnknownModelError, "none", again),
+                              (modelmgr.PathNotFoundError, record.key, found)):
+        with pytest.raises(error):
+            manager.installer.relocate(key, place)
+    with pytest.raises(modelmgr.ArgumentError):
+        manager.installer.relink("")
+
+
+def test_rebuild(tmp_path):
+    root = tmp_path / "root"
+    with modelmgr.Manager(root) as manager:
+        path = tmp_path / "lora.safetensors"
+        tensors.write(path, {"weight": ("BF16", [16, 16])})
+        record = manager.install_and_wait(str(path), overrides=tensors.LORA, allow_unknown=True)
+    shutil.rmtree(root / "databases")
+    with modelmgr.Manager(root) as manager:
+        assert manager.installer.rebuild() == {
+            "added": [record.key], "skipped": [], "missing": [], "orphans": []}
+        found = manager.store.get(record.key)
+        assert found.to_dict() == {**record.to_dict(), "updated_at": found.updated_at}
+        assert found.files == record.files
 
 
 def test_hub_metadata(hub, manager):
