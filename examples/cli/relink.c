@@ -9,7 +9,8 @@ static void print_paths(const char *label, const json_t *items)
     const json_t *item;
     size_t i;
 
-    json_array_foreach(items, i, item) {
+    json_array_foreach(items, i, item)
+    {
         cli_line(label,
                  json_string_value(json_is_object(item) ? json_object_get(item, "path") : item));
     }
@@ -21,7 +22,8 @@ static void print_reasons(const char *label, const json_t *items)
     const json_t *item;
     size_t i;
 
-    json_array_foreach(items, i, item) {
+    json_array_foreach(items, i, item)
+    {
         printf("%-16s ", label);
         cli_put(stdout, json_string_value(json_object_get(item, "path")));
         printf(" (%s)\n", json_string_value(json_object_get(item, "reason")));
@@ -47,7 +49,8 @@ static void print_relink(const json_t *tree)
     const json_t *item, *relinked = json_object_get(tree, "relinked");
     size_t i;
 
-    json_array_foreach(relinked, i, item) {
+    json_array_foreach(relinked, i, item)
+    {
         cli_line("relinked", json_string_value(json_object_get(item, "from")));
         cli_line("  to", json_string_value(json_object_get(item, "to")));
     }
@@ -123,8 +126,8 @@ int cli_relocate(struct cli *cli)
     if (status != 0) {
         return status;
     }
-    if (mmgr_installer_relocate(mmgr_manager_installer(manager), cli->operands[0],
-                                cli->operands[1], 0, &record) != MMGR_OK) {
+    if (mmgr_installer_relocate(mmgr_manager_installer(manager), cli->operands[0], cli->operands[1],
+                                0, &record) != MMGR_OK) {
         status = cli_fail_last(cli);
     } else {
         if (cli->json) {

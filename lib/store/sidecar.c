@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing and reading side-cars. What is read is input from outside, like any file in a model's folder. */
+/* Writing and reading side-cars. What is read is input from outside, like any file in a model's
+ * folder. */
 #include "store/sidecar.h"
 
 #include <errno.h>

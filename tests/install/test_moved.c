@@ -247,9 +247,9 @@ static void test_no_memory_for_relinking(void **state)
         mmgr_string_free(report);
     }
     mmgr_record *now;
-    assert_int_equal(mmgr_store_get(mmgr_manager_store(manager),
-                                    mmgr_record_text(record, MMGR_FIELD_KEY), &now),
-                     MMGR_OK);
+    assert_int_equal(
+        mmgr_store_get(mmgr_manager_store(manager), mmgr_record_text(record, MMGR_FIELD_KEY), &now),
+        MMGR_OK);
     assert_true(mmgr__model_is_there(now));
     mmgr_record_unref(now);
     free(folder);

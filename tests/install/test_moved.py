@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from driver import ALLOW_UNKNOWN, Died, Host, INPLACE, REMOVE_FORCE, REMOVE_INSIDE, REMOVE_KEEP, SIDECAR, \
-    database, left_in_staging, put, rows, sha256, tree, violations, visible
+from driver import ALLOW_UNKNOWN, Died, Host, INPLACE, REMOVE_FORCE, REMOVE_INSIDE, REMOVE_KEEP, \
+    SIDECAR, database, left_in_staging, put, tree, violations, visible
 
 DRY_RUN = 1
 SAME_EXCEPT = ("updated_at",)
@@ -507,6 +507,17 @@ def test_rebuild_gives_no_fresh_keys(root, models):
         out = host.rebuild()["out"]
         assert out["added"] == [] and taken["key"] != record["key"]
         assert reasons(out, "skipped", "path") == {"sd-1/embedding/emb": "duplicate"}
+
+
+def test_a_model_inside_a_recorded_one_stays_a_part_of_it(root, models):
+    with Host(root) as host:
+        whole, part = installed(host, models / "sd1"), installed(host, models / "emb.safetensors")
+    os.rename(Path(part["_location"]).parent, Path(whole["_location"]) / "part")
+    lose_the_store(root)
+    with Host(root) as host:
+        out = host.rebuild()["out"]
+        assert out["added"] == [whole["key"]]
+        assert reasons(out, "skipped", "path") == {whole["path"] + "/part": "duplicate"}
 
 
 def change(text, **members):
