@@ -44,8 +44,8 @@ def identities(root):
     """Of the manifest: {(key, path): (size, hashes, mtime)}, by the database alone."""
     with database(root) as connection:
         return {(key, path): rest for key, path, *rest in connection.execute(
-            "SELECT key, path, size, sha256, git_sha1, xxh3, blocks, mtime_ns, device, inode, flags"
-            " FROM files")}
+            "SELECT m.key, f.path, f.size, f.sha256, f.git_sha1, f.xxh3, f.blocks, f.mtime_ns, f.device,"
+            " f.inode, f.flags FROM mmgr_files f JOIN mmgr_models m USING(id)")}
 
 
 def reasons(report, name="unresolved", by="key"):
