@@ -46,6 +46,8 @@ static const char *const texts[SQL_COUNT] = {
                       " VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_DROP_WORDS] = "DELETE FROM mmgr_text WHERE rowid = ?1",
     [SQL_DATA_VERSION] = "PRAGMA data_version",
+    [SQL_TAG_USES] =
+        "SELECT count(*) FROM (SELECT 1 FROM mmgr_tags WHERE tag = ?1 LIMIT ?2)",
 };
 
 enum mmgr_result mmgr__db_incompatible(const char *path, const char *format, ...)

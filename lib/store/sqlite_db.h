@@ -35,6 +35,7 @@ enum mmgr__sql {
     SQL_ADD_WORDS,
     SQL_DROP_WORDS,
     SQL_DATA_VERSION,
+    SQL_TAG_USES,
     SQL_COUNT
 };
 

@@ -19,16 +19,59 @@ static void put_condition(struct mmgr__clause *clause, const char *sql, const ch
     mmgr__clause_text(clause, value);
 }
 
+/* How many models have the tag, counted up to a limit. */
+static enum mmgr_result count_uses(struct mmgr__db *db, const char *tag, int64_t limit,
+                                   int64_t *count)
+{
+    sqlite3_stmt *statement;
+    int row;
+    enum mmgr_result result = mmgr__db_statement(db, SQL_TAG_USES, &statement, "si", tag, limit);
+
+    if (result == MMGR_OK)
+        result = mmgr__db_step(db, statement, &row);
+    if (result == MMGR_OK) {
+        *count = sqlite3_column_int64(statement, 0);
+        sqlite3_reset(statement);
+    }
+    return result;
+}
+
+/* The tag that the fewest models have, give or take a factor of four: it is the one to begin with. The limit
+ * grows until one tag stays below it, so that this costs about as much as reading the rows of that tag. */
+static enum mmgr_result find_rarest(struct mmgr__db *db, const struct mmgr__query *query,
+                                    uint32_t *rarest)
+{
+    int64_t limit = 2, count, least;
+    enum mmgr_result result = MMGR_OK;
+
+    *rarest = 0;
+    if (query->tag_count == 1)
+        return MMGR_OK;
+    do {
+        limit *= 4;
+        least = INT64_MAX;
+        for (uint32_t i = 0; i < query->tag_count && result == MMGR_OK; i++) {
+            result = count_uses(db, query->tags[i], limit, &count);
+            if (result == MMGR_OK && count < least) {
+                least = count;
+                *rarest = i;
+            }
+        }
+    } while (result == MMGR_OK && least == limit);
+    return result;
+}
+
 /* Where the rows come from. The full-text index and the table of tags lead to few rows and come first, which
  * CROSS JOIN makes SQLite keep to; for fields of a model it has indexes and decides by itself. */
-static enum mmgr_result put_source(const struct mmgr__query *query, struct mmgr__clause *clause,
-                                   uint32_t *tags_used)
+static enum mmgr_result put_source(struct mmgr__db *db, const struct mmgr__query *query,
+                                   struct mmgr__clause *clause, uint32_t *first_tag)
 {
     int by_column = query->name != NULL || query->path != NULL || query->hash != NULL ||
                     query->source != NULL;
     enum mmgr_result result = MMGR_OK;
     char *words;
 
+    *first_tag = query->tag_count;
     if (query->words != NULL) {
         result = mmgr__words_query(query->words, &words);
         if (result != MMGR_OK)
@@ -39,20 +82,23 @@ static enum mmgr_result put_source(const struct mmgr__query *query, struct mmgr_
                       words);
         mmgr__free(words);
     } else if (query->tag_count > 0 && !by_column) {
+        result = find_rarest(db, query, first_tag);
+        if (result != MMGR_OK)
+            return result;
         put_condition(clause,
                       " FROM mmgr_tags t0 CROSS JOIN mmgr_models m ON m.id = t0.id WHERE t0.tag = ",
-                      query->tags[0]);
-        *tags_used = 1;
+                      query->tags[*first_tag]);
     } else {
         mmgr__clause_put(clause, " FROM mmgr_models m WHERE 1");
     }
     return result;
 }
 
-static enum mmgr_result put_conditions(const struct mmgr__query *query, struct mmgr__clause *clause)
+static enum mmgr_result put_conditions(struct mmgr__db *db, const struct mmgr__query *query,
+                                       struct mmgr__clause *clause)
 {
-    uint32_t tags_used = 0;
-    enum mmgr_result result = put_source(query, clause, &tags_used);
+    uint32_t first_tag; /* which the rows come from; tag_count: from none */
+    enum mmgr_result result = put_source(db, query, clause, &first_tag);
 
     put_condition(clause, " AND m.name = ", query->name);
     put_condition(clause, " AND m.type = ", query->type);
@@ -60,10 +106,12 @@ static enum mmgr_result put_conditions(const struct mmgr__query *query, struct m
     put_condition(clause, " AND m.path = ", query->path);
     put_condition(clause, " AND m.hash = ", query->hash);
     put_condition(clause, " AND m.source = ", query->source);
-    for (uint32_t i = tags_used; i < query->tag_count; i++) {
+    for (uint32_t i = 0; i < query->tag_count; i++) {
+        if (i == first_tag)
+            continue;
         put_condition(clause, " AND EXISTS (SELECT 1 FROM mmgr_tags t WHERE t.tag = ",
                       query->tags[i]);
-        mmgr__clause_put(clause, tags_used > 0 ? " AND t.id = t0.id)" : " AND t.id = m.id)");
+        mmgr__clause_put(clause, first_tag < query->tag_count ? " AND t.id = t0.id)" : " AND t.id = m.id)");
     }
     if (query->base != NULL) {
         put_condition(clause, " AND EXISTS (SELECT 1 FROM mmgr_bases b WHERE b.base = ",
@@ -88,7 +136,7 @@ static enum mmgr_result count_all(struct mmgr__db *db, const struct mmgr__query 
     int row;
 
     mmgr__clause_put(&clause, "SELECT count(*)");
-    result = put_conditions(query, &clause);
+    result = put_conditions(db, query, &clause);
     if (result == MMGR_OK)
         result = mmgr__db_query(db, &clause, &statement);
     if (result == MMGR_OK) {
@@ -174,8 +222,8 @@ static enum mmgr_result read_page(struct mmgr__db *db, const struct mmgr__store_
     return result;
 }
 
-static enum mmgr_result put_page(const struct mmgr__query *query, const struct mmgr__order *order,
-                                 struct mmgr__clause *clause)
+static enum mmgr_result put_page(struct mmgr__db *db, const struct mmgr__query *query,
+                                 const struct mmgr__order *order, struct mmgr__clause *clause)
 {
     int64_t limit = query->limit == 0 || query->limit >= INT64_MAX ? -1 : (int64_t)query->limit + 1;
     int64_t offset = query->offset > INT64_MAX ? INT64_MAX : (int64_t)query->offset;
@@ -184,7 +232,7 @@ static enum mmgr_result put_page(const struct mmgr__query *query, const struct m
     mmgr__clause_put(clause, "SELECT m.key, m.record");
     if (query->limit > 0)
         mmgr__order_put_columns(order, clause);
-    result = put_conditions(query, clause);
+    result = put_conditions(db, query, clause);
     if (result == MMGR_OK && query->cursor != NULL)
         result = mmgr__order_put_after(order, query->cursor, clause);
     mmgr__order_put(order, clause);
@@ -221,7 +269,7 @@ static enum mmgr_result search(struct mmgr__db *db, const struct mmgr__store_pla
     struct mmgr__clause clause = {.failed = 0};
     struct page page = {0};
     sqlite3_stmt *statement = NULL;
-    enum mmgr_result result = put_page(query, order, &clause);
+    enum mmgr_result result = put_page(db, query, order, &clause);
 
     if (result == MMGR_OK)
         result = mmgr__db_query(db, &clause, &statement);
