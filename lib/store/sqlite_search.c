@@ -10,6 +10,7 @@
 #include "store/words.h"
 
 #define TAGS_MAX 256
+#define MANY     8192 /* models with a tag */
 
 static void put_condition(struct mmgr__clause *clause, const char *sql, const char *value)
 {
@@ -36,8 +37,8 @@ static enum mmgr_result count_uses(struct mmgr__db *db, const char *tag, int64_t
     return result;
 }
 
-/* The tag that the fewest models have, give or take a factor of four: it is the one to begin with. The limit
- * grows until one tag stays below it, so that this costs about as much as reading the rows of that tag. */
+/* The tag that the fewest models have: it is the one to begin with. The limit grows until one tag stays below it,
+ * so that this costs about as much as reading the rows of that tag; beyond MANY it is not worth knowing. */
 static enum mmgr_result find_rarest(struct mmgr__db *db, const struct mmgr__query *query,
                                     uint32_t *rarest)
 {
@@ -51,14 +52,21 @@ static enum mmgr_result find_rarest(struct mmgr__db *db, const struct mmgr__quer
         limit *= 4;
         least = INT64_MAX;
         for (uint32_t i = 0; i < query->tag_count && result == MMGR_OK; i++) {
-            result = count_uses(db, query->tags[i], limit, &count);
+            result = count_uses(db, query->tags[i], least < limit ? least : limit, &count);
             if (result == MMGR_OK && count < least) {
                 least = count;
                 *rarest = i;
             }
         }
-    } while (result == MMGR_OK && least == limit);
+    } while (result == MMGR_OK && least == limit && limit < MANY);
     return result;
+}
+
+/* Fields that few models share, and that have an index. */
+static int by_column(const struct mmgr__query *query)
+{
+    return query->name != NULL || query->path != NULL || query->hash != NULL ||
+           query->source != NULL;
 }
 
 /* Where the rows come from. The full-text index and the table of tags lead to few rows and come first, which
@@ -66,8 +74,6 @@ static enum mmgr_result find_rarest(struct mmgr__db *db, const struct mmgr__quer
 static enum mmgr_result put_source(struct mmgr__db *db, const struct mmgr__query *query,
                                    struct mmgr__clause *clause, uint32_t *first_tag)
 {
-    int by_column = query->name != NULL || query->path != NULL || query->hash != NULL ||
-                    query->source != NULL;
     enum mmgr_result result = MMGR_OK;
     char *words;
 
@@ -81,7 +87,7 @@ static enum mmgr_result put_source(struct mmgr__db *db, const struct mmgr__query
                       " WHERE mmgr_text MATCH ",
                       words);
         mmgr__free(words);
-    } else if (query->tag_count > 0 && !by_column) {
+    } else if (query->tag_count > 0 && !by_column(query)) {
         result = find_rarest(db, query, first_tag);
         if (result != MMGR_OK)
             return result;
@@ -101,7 +107,9 @@ static enum mmgr_result put_conditions(struct mmgr__db *db, const struct mmgr__q
     enum mmgr_result result = put_source(db, query, clause, &first_tag);
 
     put_condition(clause, " AND m.name = ", query->name);
-    put_condition(clause, " AND m.type = ", query->type);
+    /* SQLite does not know that a type has many models and a name few, and would take the index that also gives
+     * the order. The plus sign keeps it from that. */
+    put_condition(clause, by_column(query) ? " AND +m.type = " : " AND m.type = ", query->type);
     put_condition(clause, " AND m.format = ", query->format);
     put_condition(clause, " AND m.path = ", query->path);
     put_condition(clause, " AND m.hash = ", query->hash);
