@@ -78,6 +78,16 @@ static size_t sequence(const unsigned char *text, size_t left)
     return length;
 }
 
+/* Bytes from the start on that stand in JSON as they are. */
+static size_t plain_bytes(const unsigned char *text, size_t left)
+{
+    size_t run = 0;
+    while (run < left && text[run] >= 0x20 && text[run] < 0x7f && text[run] != '"' &&
+           text[run] != '\\')
+        run++;
+    return run;
+}
+
 void mmgr__buf_json_string(struct mmgr__buf *buf, const char *text)
 {
     if (text == NULL) {
@@ -88,7 +98,14 @@ void mmgr__buf_json_string(struct mmgr__buf *buf, const char *text)
     size_t left = strlen(text);
     mmgr__buf_puts(buf, "\"");
     while (left > 0) {
-        size_t length = sequence(at, left);
+        size_t length = plain_bytes(at, left);
+        if (length > 0) {
+            mmgr__buf_append(buf, at, length);
+            at += length;
+            left -= length;
+            continue;
+        }
+        length = sequence(at, left);
         if (length == 0)
             mmgr__buf_puts(buf, "\xef\xbf\xbd"); /* U+FFFD stands for a byte that is no UTF-8 */
         else if (*at == '"' || *at == '\\')
@@ -126,11 +143,27 @@ void mmgr__buf_free(struct mmgr__buf *buf)
     *buf = (struct mmgr__buf){.limit = buf->limit};
 }
 
+/* Bytes from the start on that are surely ASCII: looked at a word at a time, so not to the last one. */
+static size_t ascii_words(const unsigned char *text, size_t left)
+{
+    const uint64_t high = UINT64_C(0x8080808080808080);
+    size_t run = 0;
+    uint64_t word;
+    for (; left - run >= sizeof word; run += sizeof word) {
+        memcpy(&word, text + run, sizeof word);
+        if ((word & high) != 0)
+            break;
+    }
+    return run;
+}
+
 int mmgr__utf8_valid(const char *text, size_t length)
 {
     const unsigned char *at = (const unsigned char *)text;
     while (length > 0) {
-        size_t step = sequence(at, length);
+        size_t step = ascii_words(at, length);
+        if (step == 0)
+            step = sequence(at, length);
         if (step == 0)
             return 0;
         at += step;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <locale.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -42,10 +43,10 @@ static void test_buffer(void **state)
 static void test_json_string(void **state)
 {
     struct mmgr__buf buf = {0};
-    mmgr__buf_json_string(&buf, "a\"\\\n\t\r\x01\xc3\xa9\xff");
+    mmgr__buf_json_string(&buf, "ab\"\\\n\t\r\x01\x7f\xc3\xa9 c\xff");
     mmgr__buf_json_string(&buf, NULL);
     char *text = mmgr__buf_take(&buf);
-    assert_string_equal(text, "\"a\\\"\\\\\\n\\t\\r\\u0001\xc3\xa9\xef\xbf\xbd\"null");
+    assert_string_equal(text, "\"ab\\\"\\\\\\n\\t\\r\\u0001\\u007f\xc3\xa9 c\xef\xbf\xbd\"null");
     mmgr__free(text);
 }
 
@@ -75,10 +76,20 @@ static void test_utf8(void **state)
                                       "\xf5\x80\x80\x80",
                                       "\xff",
                                       "a\xfe"};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        assert_true(mmgr__utf8_valid(good[i], strlen(good[i])));
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(mmgr__utf8_valid(bad[i], strlen(bad[i])));
+    /* At each place within a word, with ASCII before and behind. */
+    for (int before = 0; before <= 16; before++) {
+        char text[64];
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+            int length = snprintf(text, sizeof text, "%.*s%s%s", before, "0123456789abcdef",
+                                  good[i], before % 3 == 0 ? "" : "0123456789");
+            assert_true(mmgr__utf8_valid(text, (size_t)length));
+        }
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            int length = snprintf(text, sizeof text, "%.*s%s%s", before, "0123456789abcdef", bad[i],
+                                  before % 3 == 0 ? "" : "0123456789");
+            assert_false(mmgr__utf8_valid(text, (size_t)length));
+        }
+    }
     assert_true(mmgr__utf8_valid("a\0b", 3));
 }
 
