@@ -11,6 +11,7 @@
 #define UNKNOWN_MAX       256               /* members of newer releases */
 #define UNKNOWN_BYTES_MAX ((size_t)1 << 20) /* all of them */
 #define DOCUMENT_MAX      ((size_t)32 << 20)
+#define NAME_USUAL        64 /* bytes; names of members that need no memory of their own */
 
 /* Decoded text of the string token just read; owned, *length without the NUL; NULL with an error
  * set. */
@@ -90,9 +91,12 @@ static enum mmgr_result read_text(struct mmgr_record *draft, const struct mmgr__
                                   const struct mmgr__jscan *scan)
 {
     size_t length;
-    char *text = token_text(draft, field->name, scan, &length);
     enum mmgr_result result;
+    char *text;
 
+    if (!scan->escaped)
+        return mmgr__value_text(draft, field, scan->text + scan->start, scan->end - scan->start);
+    text = token_text(draft, field->name, scan, &length);
     if (text == NULL)
         return last_code();
     result = mmgr__value_text(draft, field, text, length);
@@ -117,10 +121,8 @@ static enum mmgr_result read_list(struct mmgr_record *draft, const struct mmgr__
             result = mmgr__record_bad(draft, field->name, "must be a list of texts");
         } else if ((text = token_text(draft, field->name, scan, &length)) == NULL) {
             result = last_code();
-        } else {
-            if (!mmgr__strings_add(&items, text))
-                result = mmgr__oom();
-            mmgr__free(text);
+        } else if (!mmgr__strings_take(&items, text)) {
+            result = mmgr__oom();
         }
     }
     if (result == MMGR_OK)
@@ -278,13 +280,17 @@ static enum mmgr_result read_unknown(struct mmgr_record *draft, struct unknown *
 static enum mmgr_result read_member(struct mmgr_record *draft, struct mmgr__jscan *scan,
                                     struct unknown *unknown, uint64_t *touched)
 {
-    size_t key_start = scan->start - 1, length;
-    char *name = token_text(draft, "(name)", scan, &length);
+    size_t key_start = scan->start - 1, length = scan->end - scan->start;
+    char usual[NAME_USUAL], *name = usual;
     const struct mmgr__field *field;
     enum mmgr_result result;
 
-    if (name == NULL)
+    if (!scan->escaped && length < sizeof usual) {
+        memcpy(usual, scan->text + scan->start, length);
+        usual[length] = '\0';
+    } else if ((name = token_text(draft, "(name)", scan, &length)) == NULL) {
         return last_code();
+    }
     field = mmgr__field_by_name(name);
     if (strcmp(name, "location") == 0) {
         /* Worked out from the path, never taken from outside. */
@@ -298,7 +304,8 @@ static enum mmgr_result read_member(struct mmgr_record *draft, struct mmgr__jsca
         *touched |= UINT64_C(1) << field->id;
         result = read_value(draft, field, scan, mmgr__jscan_next(scan));
     }
-    mmgr__free(name);
+    if (name != usual)
+        mmgr__free(name);
     return result;
 }
 

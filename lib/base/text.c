@@ -307,17 +307,21 @@ int mmgr__parse_size(const char *text, uint64_t *bytes)
     return 1;
 }
 
-int mmgr__strings_add(struct mmgr__strings *list, const char *text)
+int mmgr__strings_take(struct mmgr__strings *list, char *text)
 {
     void *items = list->items;
-    if (!mmgr__grow(&items, &list->capacity, list->count + 1, sizeof *list->items))
+    if (text == NULL || !mmgr__grow(&items, &list->capacity, list->count + 1, sizeof *list->items)) {
+        mmgr__free(text);
         return 0;
+    }
     list->items = items;
-    char *copy = mmgr__strdup(text);
-    if (copy == NULL)
-        return 0;
-    list->items[list->count++] = copy;
+    list->items[list->count++] = text;
     return 1;
+}
+
+int mmgr__strings_add(struct mmgr__strings *list, const char *text)
+{
+    return mmgr__strings_take(list, mmgr__strdup(text));
 }
 
 int mmgr__strings_has(const struct mmgr__strings *list, const char *text)

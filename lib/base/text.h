@@ -40,6 +40,7 @@ struct mmgr__strings {
     size_t count, capacity;
 };
 int mmgr__strings_add(struct mmgr__strings *list, const char *text); /* 0 on failure */
+int mmgr__strings_take(struct mmgr__strings *list, char *text); /* takes it over, also on failure (0) */
 int mmgr__strings_has(const struct mmgr__strings *list, const char *text);
 void mmgr__strings_sort(struct mmgr__strings *list);
 void mmgr__strings_free(struct mmgr__strings *list);
