@@ -136,8 +136,9 @@ const struct mmgr__field *mmgr__field_by_id(enum mmgr_field id)
 
 const struct mmgr__field *mmgr__field_by_name(const char *name)
 {
+    /* Called for each member of each record that is read: most rows are passed at their first letter. */
     for (size_t i = 0; i < FIELD_COUNT; i++) {
-        if (strcmp(fields[i].name, name) == 0)
+        if (fields[i].name[0] == name[0] && strcmp(fields[i].name, name) == 0)
             return &fields[i];
     }
     return NULL;
