@@ -434,7 +434,9 @@ static void write_field(struct mmgr__buf *json, const mmgr_record *record,
 {
     const char *text = record->text[field->id];
 
-    mmgr__buf_printf(json, "%s\"%s\":", json->length > 1 ? "," : "", field->name);
+    mmgr__buf_puts(json, json->length > 1 ? ",\"" : "\"");
+    mmgr__buf_puts(json, field->name);
+    mmgr__buf_puts(json, "\":");
     if (text == NULL)
         mmgr__buf_puts(json, "null");
     else if (field->kind == MMGR__FIELD_TEXT || field->kind == MMGR__FIELD_TERM ||

@@ -10,7 +10,8 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 
-#define DEFAULT_LIMIT ((size_t)1 << 30)
+#define DEFAULT_LIMIT  ((size_t)1 << 30)
+#define FIRST_CAPACITY 64 /* bytes; to grow from a few costs more than they do */
 
 /* Make room for `more` bytes and the NUL. */
 static int reserve(struct mmgr__buf *buf, size_t more)
@@ -21,7 +22,8 @@ static int reserve(struct mmgr__buf *buf, size_t more)
         return 0;
     }
     void *data = buf->data;
-    if (!mmgr__grow(&data, &buf->capacity, buf->length + more + 1, 1)) {
+    size_t need = buf->length + more + 1;
+    if (!mmgr__grow(&data, &buf->capacity, need > FIRST_CAPACITY ? need : FIRST_CAPACITY, 1)) {
         buf->failed = 1;
         return 0;
     }
