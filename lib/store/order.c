@@ -232,6 +232,7 @@ static json_t *value_of(sqlite3_stmt *statement, int column)
 
 char *mmgr__order_cursor(const struct mmgr__order *order, sqlite3_stmt *statement, int column)
 {
+    static const char digits[] = "0123456789abcdef";
     json_t *values = json_pack("[s]", order->sort);
     struct mmgr__buf hex = {0};
     char *text;
@@ -241,8 +242,10 @@ char *mmgr__order_cursor(const struct mmgr__order *order, sqlite3_stmt *statemen
         ok = json_array_append_new(values, value_of(statement, column + (int)i)) == 0;
     text = ok ? mmgr__json_dump(values) : NULL;
     json_decref(values);
-    for (size_t i = 0; text != NULL && text[i] != '\0'; i++)
-        mmgr__buf_printf(&hex, "%02x", (unsigned char)text[i]);
+    for (size_t i = 0; text != NULL && text[i] != '\0'; i++) {
+        mmgr__buf_append(&hex, &digits[(unsigned char)text[i] >> 4], 1);
+        mmgr__buf_append(&hex, &digits[(unsigned char)text[i] & 15], 1);
+    }
     hex.failed |= text == NULL;
     mmgr__free(text);
     return mmgr__buf_take(&hex);
