@@ -189,6 +189,23 @@ static void put_times(struct mmgr__buf *json, uint64_t *state)
     mmgr__buf_printf(json, ",\"updated_at\":\"%s\"}", text);
 }
 
+/* Every second pipeline and LoRA has settings of its own. */
+static void put_settings(struct mmgr__buf *json, uint64_t *state, const char *type)
+{
+    if (below(state, 2) == 0)
+        return;
+    if (strcmp(type, "main") == 0)
+        mmgr__buf_printf(
+            json,
+            ",\"default_settings\":{\"width\":%u,\"height\":%u,\"steps\":%u,\"cfg_scale\":%u.5}",
+            512 + 64 * below(state, 13), 512 + 64 * below(state, 13), 4 + below(state, 40),
+            1 + below(state, 10));
+    else if (strcmp(type, "lora") == 0)
+        mmgr__buf_printf(
+            json, ",\"default_settings\":{\"weight\":0.%u,\"weight_min\":-1.5,\"weight_max\":1.5}",
+            1 + below(state, 9));
+}
+
 static void put_json(struct mmgr__buf *json, uint64_t *state, uint32_t index, struct made *made)
 {
     uint32_t kind = 0, base = 0, share = below(state, 1000);
@@ -214,12 +231,7 @@ static void put_json(struct mmgr__buf *json, uint64_t *state, uint32_t index, st
     put_source(json, state);
     put_phrases(json, state);
     put_tags(json, state, made);
-    if (below(state, 2) == 0)
-        mmgr__buf_printf(
-            json,
-            ",\"default_settings\":{\"width\":%u,\"height\":%u,\"steps\":%u,\"cfg_scale\":%u.5}",
-            512 + 64 * below(state, 13), 512 + 64 * below(state, 13), 4 + below(state, 40),
-            1 + below(state, 10));
+    put_settings(json, state, kinds[kind].type);
     made->file_size = (int64_t)(next(state) >> (31 + below(state, 14)));
     mmgr__buf_printf(json, ",\"file_size\":%lld", (long long)made->file_size);
     put_times(json, state);
