@@ -10,7 +10,7 @@
 #include "store/words.h"
 
 #define TAGS_MAX 256
-#define MANY     8192 /* models with a tag */
+#define MANY     4096 /* models with a tag */
 
 static void put_condition(struct mmgr__clause *clause, const char *sql, const char *value)
 {
@@ -42,14 +42,14 @@ static enum mmgr_result count_uses(struct mmgr__db *db, const char *tag, int64_t
 static enum mmgr_result find_rarest(struct mmgr__db *db, const struct mmgr__query *query,
                                     uint32_t *rarest)
 {
-    int64_t limit = 2, count, least;
+    int64_t limit = 8, count, least;
     enum mmgr_result result = MMGR_OK;
 
     *rarest = 0;
     if (query->tag_count == 1)
         return MMGR_OK;
     do {
-        limit *= 4;
+        limit *= 8;
         least = INT64_MAX;
         for (uint32_t i = 0; i < query->tag_count && result == MMGR_OK; i++) {
             result = count_uses(db, query->tags[i], least < limit ? least : limit, &count);
