@@ -23,6 +23,8 @@ struct open_node {
 
 struct reader {
     yaml_parser_t parser;
+    const char *text;
+    size_t length;
     enum mmgr_result code;
     const char *name;
     struct mmgr__yaml *root;
@@ -70,6 +72,24 @@ static enum mmgr_result fail_event(const struct reader *reader, const yaml_event
     return fail_at(reader, event->start_mark.line + 1, event->start_mark.column + 1, why);
 }
 
+/* A byte that is no text: the parser has an offset only. */
+static enum mmgr_result fail_byte(const struct reader *reader, size_t offset, const char *why)
+{
+    size_t line = 1, column = 1;
+
+    for (size_t i = 0; i < offset && i + 1 < reader->length; i++) {
+        if (reader->text[i] == '\n' || (reader->text[i] == '\r' && reader->text[i + 1] != '\n')) {
+            line++;
+            column = 1;
+        } else if (((unsigned char)reader->text[i] & 0xc0) != 0x80) {
+            column++;
+        }
+    }
+    fail_at(reader, line, column, why);
+    mmgr__error_set_offset(offset);
+    return reader->code;
+}
+
 static enum mmgr_result fail_parser(const struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
@@ -77,12 +97,8 @@ static enum mmgr_result fail_parser(const struct reader *reader)
 
     if (parser->error == YAML_MEMORY_ERROR)
         return mmgr__oom();
-    if (parser->error == YAML_READER_ERROR) {
-        mmgr__fail(reader->code, "%s: byte %zu: %s", reader->name, parser->problem_offset, problem);
-        mmgr__error_set_subject(reader->name);
-        mmgr__error_set_offset(parser->problem_offset);
-        return reader->code;
-    }
+    if (parser->error == YAML_READER_ERROR)
+        return fail_byte(reader, parser->problem_offset, problem);
     return fail_at(reader, parser->problem_mark.line + 1, parser->problem_mark.column + 1, problem);
 }
 
@@ -271,7 +287,7 @@ static enum mmgr_result read_all(struct reader *reader)
 enum mmgr_result mmgr__yaml_parse(const char *text, size_t length, enum mmgr_result code,
                                   const char *name, struct mmgr__yaml **root)
 {
-    struct reader reader = {.code = code, .name = name};
+    struct reader reader = {.text = text, .length = length, .code = code, .name = name};
     enum mmgr_result result;
 
     if (length > TEXT_MAX) {
@@ -281,7 +297,12 @@ enum mmgr_result mmgr__yaml_parse(const char *text, size_t length, enum mmgr_res
     }
     if (!yaml_parser_initialize(&reader.parser))
         return mmgr__oom();
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, length);
+    /* A mark of the byte order is no character of the first line. */
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        reader.text += 3;
+        reader.length -= 3;
+    }
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)reader.text, reader.length);
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     result = read_all(&reader);
     yaml_parser_delete(&reader.parser);

@@ -93,7 +93,11 @@ static void refused(void **state)
         {"a: [1\n", "t.yaml:2:1: ", ""},
         {"a:\n\t- b\n", "t.yaml:2:1: ", ""},
         {"a: 'x\n", "t.yaml:2:1: ", ""},
-        {"a: \xff\n", "t.yaml: byte 3: ", ""},
+        {"a: \xff\n", "t.yaml:1:4: ", ""},
+        {"# \xc3\xa4\n\xc3\xa4: \xff\n", "t.yaml:2:4: ", ""},
+        {"a: 1\r\nb: 2\rc: \x01\n", "t.yaml:3:4: ", ""},
+        {"\xef\xbb\xbf*x\n", "t.yaml:1:1: ", "anchors"},
+        {"\xef\xbb\xbf" "a: \xff\n", "t.yaml:1:4: ", ""},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
