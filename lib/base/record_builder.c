@@ -7,6 +7,10 @@
 
 #define BIT(id) (UINT64_C(1) << (id))
 
+#define PATCH_MAX ((size_t)32 << 20)
+/* Every record that fits its fields' bounds, with each byte of their texts escaped. */
+#define STORED_MAX ((size_t)128 << 20)
+
 enum mmgr_result mmgr_record_builder_new(const mmgr_record *base, mmgr_record_builder **builder)
 {
     mmgr_record_builder *made;
@@ -137,7 +141,7 @@ static enum mmgr_result apply(mmgr_record_builder *builder, const struct edit *e
     if (result != MMGR_OK)
         return result;
     if (edit->field == NULL) {
-        result = mmgr__record_read_json(&copy, edit->text, strlen(edit->text), &touched);
+        result = mmgr__record_read_json(&copy, edit->text, strlen(edit->text), PATCH_MAX, &touched);
     } else {
         touched = BIT(edit->field->id);
         if (edit->text == NULL || edit->text[0] == '\0')
@@ -182,7 +186,7 @@ enum mmgr_result mmgr__record_builder_load(mmgr_record_builder *builder, const c
 {
     uint64_t untold = 0;
 
-    return mmgr__record_read_json(&builder->draft, json, length, &untold);
+    return mmgr__record_read_json(&builder->draft, json, length, STORED_MAX, &untold);
 }
 
 static int kind_has(const struct mmgr__kind *kind, enum mmgr_field id)

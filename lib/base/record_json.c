@@ -10,7 +10,6 @@
 
 #define UNKNOWN_MAX       256               /* members of newer releases */
 #define UNKNOWN_BYTES_MAX ((size_t)1 << 20) /* all of them */
-#define DOCUMENT_MAX      ((size_t)32 << 20)
 #define NAME_USUAL        64 /* bytes; names of members that need no memory of their own */
 
 /* Decoded text of the string token just read; owned, *length without the NUL; NULL with an error
@@ -252,6 +251,7 @@ enum mmgr_result mmgr__record_read_value(struct mmgr_record *draft, const struct
 struct unknown {
     struct mmgr__strings names;
     struct mmgr__buf raw;
+    size_t count; /* of members in raw */
 };
 
 static enum mmgr_result read_unknown(struct mmgr_record *draft, struct unknown *unknown,
@@ -269,6 +269,7 @@ static enum mmgr_result read_unknown(struct mmgr_record *draft, struct unknown *
         return mmgr__oom();
     if (kind == MMGR__JSCAN_NULL)
         return MMGR_OK;
+    unknown->count++;
     if (unknown->raw.length > 0)
         mmgr__buf_puts(&unknown->raw, ",");
     mmgr__buf_append(&unknown->raw, scan->text + key_start, scan->at - key_start);
@@ -350,6 +351,7 @@ enum mmgr_result mmgr__record_each_extra(const struct mmgr_record *record, mmgr_
 struct others {
     const struct unknown *unknown;
     struct mmgr__buf kept;
+    size_t count;
 };
 
 static enum mmgr_result keep_other(const struct mmgr__extra *extra, void *user)
@@ -358,6 +360,7 @@ static enum mmgr_result keep_other(const struct mmgr__extra *extra, void *user)
 
     if (mmgr__strings_has(&others->unknown->names, extra->name))
         return MMGR_OK;
+    others->count++;
     if (others->kept.length > 0)
         mmgr__buf_puts(&others->kept, ",");
     mmgr__buf_append(&others->kept, extra->member, extra->member_length);
@@ -366,7 +369,7 @@ static enum mmgr_result keep_other(const struct mmgr__extra *extra, void *user)
 
 static enum mmgr_result merge_unknown(struct mmgr_record *draft, const struct unknown *unknown)
 {
-    struct others others = {unknown, {0}};
+    struct others others = {unknown, {0}, unknown->count};
     struct mmgr__buf *merged = &others.kept;
     enum mmgr_result result;
     char *text;
@@ -374,6 +377,10 @@ static enum mmgr_result merge_unknown(struct mmgr_record *draft, const struct un
     if (unknown->names.count == 0)
         return MMGR_OK;
     result = mmgr__record_each_extra(draft, keep_other, &others);
+    /* What is accepted here must be accepted when the record is read again. */
+    if (result == MMGR_OK && others.count > UNKNOWN_MAX)
+        result = mmgr__record_bad(draft, unknown->names.items[0],
+                                  "and other unknown fields are more than %d", UNKNOWN_MAX);
     if (merged->length > 0 && unknown->raw.length > 0)
         mmgr__buf_puts(merged, ",");
     mmgr__buf_append(merged, unknown->raw.data, unknown->raw.length);
@@ -396,16 +403,18 @@ static enum mmgr_result merge_unknown(struct mmgr_record *draft, const struct un
 }
 
 enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *json, size_t length,
-                                        uint64_t *touched)
+                                        size_t most, uint64_t *touched)
 {
-    struct unknown unknown = {{0}, {0}};
+    struct unknown unknown = {{0}, {0}, 0};
     struct mmgr__jscan scan;
     enum mmgr_result result = MMGR_OK;
     enum mmgr__jscan_kind kind;
     char why[64];
 
-    if (length > DOCUMENT_MAX)
-        return bad_document(draft, "its JSON is longer than 32 MiB");
+    if (length > most) {
+        snprintf(why, sizeof why, "its JSON is longer than %zu MiB", most >> 20);
+        return bad_document(draft, why);
+    }
     if (!mmgr__utf8_valid(json, length))
         return bad_document(draft, "its JSON is not valid UTF-8");
     mmgr__jscan_init(&scan, json, length);

@@ -28,9 +28,10 @@ enum mmgr_result mmgr__value_list(struct mmgr_record *draft, const struct mmgr__
 /* Put a text in the place of a field as it is. Takes the text over. */
 void mmgr__value_put(struct mmgr_record *draft, const struct mmgr__field *field, char *text);
 
-/* Set the fields of a JSON object on a draft; *touched gets a bit per field. Not all-or-nothing. */
+/* Set the fields of a JSON object of at most `most` bytes on a draft; *touched gets a bit per field. Not
+ * all-or-nothing. */
 enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *json, size_t length,
-                                        uint64_t *touched);
+                                        size_t most, uint64_t *touched);
 /* Set one field from one JSON value. */
 enum mmgr_result mmgr__record_read_value(struct mmgr_record *draft, const struct mmgr__field *field,
                                          const char *json, size_t length);

@@ -11,6 +11,9 @@
 #include <modelmgr/error.h>
 #include <modelmgr/record.h>
 
+#include "base/alloc.h"
+#include "base/record.h"
+
 #define MINIMAL                                                                  \
     "{\"key\":\"k1\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\"," \
     "\"base\":\"sd-1\",\"path\":\"p\"}"
@@ -136,6 +139,54 @@ static void too_many_unknown(void **state)
     refused(json, "u256", "too many");
 }
 
+/* What edits accept in turns must be accepted when the record is read again, or nobody could read it any more. */
+static void too_many_unknown_in_turns(void **state)
+{
+    char json[8192] = "{";
+    size_t used = 1;
+    mmgr_record_builder *builder;
+
+    for (int i = 1; i < 256; i++)
+        used += (size_t)snprintf(json + used, sizeof json - used, "%s\"x%d\":2", i > 1 ? "," : "", i);
+    snprintf(json + used, sizeof json - used, "}");
+    assert_int_equal(mmgr_record_builder_new(NULL, &builder), MMGR_OK);
+    assert_int_equal(mmgr_record_builder_merge(builder, "{\"x0\":0,\"x1\":1}"), MMGR_OK);
+    assert_int_equal(mmgr_record_builder_merge(builder, json), MMGR_OK);
+    assert_int_equal(mmgr_record_builder_merge(builder, "{\"x256\":1}"), MMGR_ERR_INVALID_CONFIG);
+    assert_string_equal(mmgr_error_field(mmgr_last_error()), "x256");
+    assert_non_null(strstr(mmgr_error_message(mmgr_last_error()), "more than 256"));
+    assert_int_equal(mmgr_record_builder_merge(builder, "{\"x256\":1,\"x0\":null}"), MMGR_OK);
+    mmgr_record_builder_free(builder);
+}
+
+/* The stored form of a long text is longer than any patch may be. */
+static void the_longest_text_is_read_again(void **state)
+{
+    size_t size = (size_t)16 << 20;
+    char *text = malloc(size + 1), *json;
+    mmgr_record *record = NULL, *again = NULL;
+    mmgr_record_builder *builder;
+
+    memset(text, '"', size);
+    text[size] = '\0';
+    assert_int_equal(mmgr_record_builder_new(NULL, &builder), MMGR_OK);
+    assert_int_equal(mmgr_record_builder_merge(builder, MINIMAL), MMGR_OK);
+    assert_int_equal(mmgr_record_builder_set(builder, MMGR_FIELD_SOURCE_API_RESPONSE, text), MMGR_OK);
+    assert_int_equal(mmgr_record_builder_build(builder, &record), MMGR_OK);
+    mmgr_record_builder_free(builder);
+    json = mmgr__record_stored_json(record);
+    assert_non_null(json);
+    assert_int_equal(mmgr_record_builder_new(NULL, &builder), MMGR_OK);
+    assert_int_equal(mmgr__record_builder_load(builder, json, strlen(json)), MMGR_OK);
+    assert_int_equal(mmgr_record_builder_build(builder, &again), MMGR_OK);
+    assert_string_equal(mmgr_record_text(again, MMGR_FIELD_SOURCE_API_RESPONSE), text);
+    mmgr_record_builder_free(builder);
+    mmgr__free(json);
+    mmgr_record_unref(record);
+    mmgr_record_unref(again);
+    free(text);
+}
+
 static void nested_too_deep(void **state)
 {
     char json[1024] = "{\"new\":";
@@ -163,6 +214,8 @@ int main(void)
         cmocka_unit_test(table),
         cmocka_unit_test(too_long),
         cmocka_unit_test(too_many_unknown),
+        cmocka_unit_test(too_many_unknown_in_turns),
+        cmocka_unit_test(the_longest_text_is_read_again),
         cmocka_unit_test(nested_too_deep),
         cmocka_unit_test(bad_arguments),
     };
