@@ -332,6 +332,17 @@ int mmgr__io_clone(int fd_to, int fd_from)
     return error != 0 ? error : ioctl(fd_to, FICLONE, fd_from) != 0 ? -errno : 0;
 }
 
+int mmgr__io_copy_rights(int fd, const struct stat *from)
+{
+    int error = pass(MMGR__IO_CHMOD, NULL);
+    if (error != 0)
+        return error;
+    /* Only root gives a file away, and only a member gives it to a group; who may do neither keeps it. */
+    if (fchown(fd, from->st_uid, from->st_gid) != 0 && fchown(fd, (uid_t)-1, from->st_gid) != 0)
+        errno = 0;
+    return fchmod(fd, from->st_mode & 07777) != 0 ? -errno : 0;
+}
+
 int mmgr__io_stat(int dirfd, const char *path, struct stat *st, int follow)
 {
     return fstatat(dirfd, path, st, follow ? 0 : AT_SYMLINK_NOFOLLOW) != 0 ? -errno : 0;

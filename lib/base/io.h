@@ -13,6 +13,7 @@
 enum mmgr__io_op {
     MMGR__IO_OPEN_WRITE, MMGR__IO_WRITE, MMGR__IO_TRUNCATE, MMGR__IO_ALLOCATE, MMGR__IO_FSYNC,
     MMGR__IO_RENAME, MMGR__IO_UNLINK, MMGR__IO_MKDIR, MMGR__IO_RMDIR, MMGR__IO_CLONE,
+    MMGR__IO_CHMOD,
     MMGR__IO_POINT /* a step that is no single call, such as a database commit */
 };
 
@@ -51,6 +52,8 @@ int mmgr__io_unlink(int dirfd, const char *path);
 int mmgr__io_mkdir(int dirfd, const char *path, mode_t mode);
 int mmgr__io_rmdir(int dirfd, const char *path);
 int mmgr__io_clone(int fd_to, int fd_from); /* FICLONE; -EOPNOTSUPP and the like where it cannot */
+/* Give a file the owner, group and permissions of another; of the former two what this user may give. */
+int mmgr__io_copy_rights(int fd, const struct stat *from);
 int mmgr__io_stat(int dirfd, const char *path, struct stat *st, int follow);
 
 /* Whole small file; NUL-terminated. -EFBIG beyond limit, -ENOMEM. */

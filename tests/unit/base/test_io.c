@@ -266,6 +266,11 @@ static int run(enum mmgr__io_op op, int fd)
         /* Most file systems cannot, each in its own words; only the hook says ENOSPC. */
         return error == -ENOSPC ? error : 0;
     }
+    case MMGR__IO_CHMOD: {
+        struct stat st = {.st_mode = S_IFREG | 0600, .st_uid = getuid(), .st_gid = getgid()};
+
+        return mmgr__io_copy_rights(fd, &st);
+    }
     case MMGR__IO_POINT:
         return mmgr__io_point("commit");
     }
@@ -292,6 +297,27 @@ static void test_hook(void **state)
     mmgr__io_set_hook(NULL, NULL);
     mmgr__io_close(folder);
     mmgr__io_close(fd);
+}
+
+static void test_copy_rights(void **state)
+{
+    mode_t mask = umask(077);
+    struct stat from = {.st_mode = S_IFREG | 0664, .st_uid = getuid(), .st_gid = getgid()}, to;
+    int fd = mmgr__io_open_write(AT_FDCWD, temp_path("f"), O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(mmgr__io_copy_rights(fd, &from), 0);
+    assert_int_equal(fstat(fd, &to), 0);
+    assert_int_equal(to.st_mode, from.st_mode);
+    assert_int_equal(to.st_uid, from.st_uid);
+    assert_int_equal(to.st_gid, from.st_gid);
+    /* Whoever may not give a file away keeps it: only root does. */
+    from.st_uid = from.st_gid = 12345;
+    assert_int_equal(mmgr__io_copy_rights(fd, &from), 0);
+    assert_int_equal(fstat(fd, &to), 0);
+    assert_int_equal(to.st_uid, getuid() == 0 ? 12345 : getuid());
+    assert_int_equal(to.st_mode, from.st_mode);
+    mmgr__io_close(fd);
+    umask(mask);
 }
 
 static void test_reads(void **state)
@@ -326,6 +352,7 @@ int main(void)
         WITH_FOLDER(test_beneath), WITH_FOLDER(test_write_file), WITH_FOLDER(test_read_file),
         WITH_FOLDER(test_mkdirs),  WITH_FOLDER(test_rename),     WITH_FOLDER(test_lock),
         WITH_FOLDER(test_hook),    WITH_FOLDER(test_reads),
+        WITH_FOLDER(test_copy_rights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
