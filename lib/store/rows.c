@@ -68,6 +68,7 @@ enum mmgr_result mmgr__store_read_row(const struct mmgr__store_place *place, con
     mmgr_record_builder *made = NULL;
     char *location = NULL;
     const char *path;
+    const char *named;
     enum mmgr_result result = mmgr_record_builder_new(NULL, &made);
 
     if (result != MMGR_OK)
@@ -76,8 +77,11 @@ enum mmgr_result mmgr__store_read_row(const struct mmgr__store_place *place, con
     result = mmgr__record_builder_put(made, MMGR_FIELD_KEY, key);
     if (result == MMGR_OK)
         result = mmgr__record_builder_load(made, json, length);
-    if (result == MMGR_OK && strcmp(mmgr__record_builder_text(made, MMGR_FIELD_KEY), key) != 0)
+    named = mmgr__record_builder_text(made, MMGR_FIELD_KEY);
+    if (result == MMGR_OK && (named == NULL || strcmp(named, key) != 0)) {
         result = mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: its record names another key", key);
+        mmgr__error_set_field("key");
+    }
     path = result == MMGR_OK ? mmgr__record_builder_text(made, MMGR_FIELD_PATH) : NULL;
     if (path != NULL) {
         if (!mmgr__store_outward(path, place->models_dir, &location))

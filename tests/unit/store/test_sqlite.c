@@ -194,6 +194,8 @@ static void broken_rows_hide_nothing(void **state)
         "UPDATE mmgr_models SET record = json_set(record, '$.type', 5) WHERE key = 'bad'",
         "UPDATE mmgr_models SET record = json_remove(record, '$.name') WHERE key = 'bad'",
         "UPDATE mmgr_models SET record = json_set(record, '$.key', 'another') WHERE key = 'bad'",
+        "UPDATE mmgr_models SET record = json_set(record, '$.key', NULL) WHERE key = 'bad'",
+        "UPDATE mmgr_models SET record = json_set(record, '$.key', '') WHERE key = 'bad'",
         "UPDATE mmgr_models SET record = json_set(record, '$.path', '../../etc') WHERE key = 'bad'",
         ("UPDATE mmgr_models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key "
          "= 'bad'"),
