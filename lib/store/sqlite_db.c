@@ -316,7 +316,9 @@ enum mmgr_result mmgr__db_statement(struct mmgr__db *db, enum mmgr__sql which,
 
 int mmgr__db_is_taken(const struct mmgr__db *db)
 {
-    return sqlite3_extended_errcode(db->db) == SQLITE_CONSTRAINT_UNIQUE;
+    int rc = sqlite3_extended_errcode(db->db);
+
+    return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY;
 }
 
 enum mmgr_result mmgr__db_step(struct mmgr__db *db, sqlite3_stmt *statement, int *row)

@@ -220,6 +220,14 @@ static enum mmgr_result write_files(struct mmgr__db *db, int64_t id, const mmgr_
                                 (int64_t)file->size, file->sha256, file->git_sha1, file->xxh3,
                                 file->blocks, file->mtime_ns, (int64_t)file->device,
                                 (int64_t)file->inode, (int64_t)file->flags);
+        if (result != MMGR_OK && mmgr__db_is_taken(db)) {
+            const char *key = mmgr_record_text(record, MMGR_FIELD_KEY);
+
+            result = mmgr__fail(MMGR_ERR_INVALID_CONFIG, "model %s: its manifest has the file"
+                                " \"%s\" twice", key, file->path);
+            mmgr__error_set_field(MMGR__FILES_MEMBER);
+            mmgr__error_set_subject(key);
+        }
     }
     return result;
 }

@@ -86,6 +86,7 @@ enum mmgr_result mmgr__store_adopt(const struct mmgr__store_host *host, const ch
 extern const struct mmgr__store_ops mmgr__store_empty; /* for reading where no file is */
 
 /* What back ends share. */
+#define MMGR__FILES_MEMBER "_files" /* errors' name of the manifest, and its member in YAML */
 enum mmgr_result mmgr__store_unknown(const char *key);
 /* DUPLICATE_MODEL: field is "key", "path" or "source", other the key of the record that has it. */
 enum mmgr_result mmgr__store_duplicate(const char *field, const char *value, const char *other);

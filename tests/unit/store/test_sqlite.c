@@ -298,6 +298,25 @@ static void manifest(void **state)
                      0);
 }
 
+static void manifest_with_doubles(void **state)
+{
+    mmgr_store *store = open_store(in_folder("store.db"));
+    mmgr_record *record = with_files("k", "p", 1), *twice = NULL;
+    char name[] = "dir/f0";
+    struct mmgr__file file = {.path = name};
+    mmgr_record_builder *builder;
+
+    assert_ok(mmgr_record_builder_new(record, &builder));
+    assert_ok(mmgr__record_builder_add_file(builder, &file));
+    assert_ok(mmgr_record_builder_build(builder, &twice));
+    assert_error(mmgr_store_add(store, twice, NULL), MMGR_ERR_INVALID_CONFIG, "\"dir/f0\" twice", "_files", "k");
+    assert_string_equal(found(store, NULL), "");
+    mmgr_record_builder_free(builder);
+    mmgr_record_unref(record);
+    mmgr_record_unref(twice);
+    assert_ok(mmgr_store_close(store));
+}
+
 static void adding_again(void **state)
 {
     mmgr_store *store = open_store(in_folder("store.db"));
@@ -492,6 +511,7 @@ int main(void)
         TEST(planted_trigger),
         TEST(broken_rows_hide_nothing),
         TEST(manifest),
+        TEST(manifest_with_doubles),
         TEST(adding_again),
         TEST(same_source_twice),
         TEST(each),
