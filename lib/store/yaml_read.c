@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* YAML back end: from the file to records. Each model becomes the JSON text that a row of the database would
  * hold and goes through the same checks. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/path.h"
 #include "store/yaml_store.h"
 
 #define NOT_OURS "is no record store of this library"
@@ -121,19 +123,43 @@ static enum mmgr_result put_value(const struct reading *reading, struct mmgr__bu
     return MMGR_OK;
 }
 
+/* An item of the list below must be members of an object and nothing else. */
+static enum mmgr_result check_raw(const struct reading *reading, const struct mmgr__yaml *item)
+{
+    struct mmgr__jscan scan;
+    char *object;
+    int sound;
+
+    if (item->kind != MMGR__YAML_SCALAR)
+        return bad_member(reading, item, MMGR__YAML_JSON_KEY, "must be a list of texts");
+    object = mmgr__printf("{%s}", item->text);
+    if (object == NULL)
+        return mmgr__oom();
+    mmgr__jscan_init(&scan, object, strlen(object));
+    mmgr__jscan_next(&scan);
+    sound = mmgr__jscan_next(&scan) == MMGR__JSCAN_KEY &&
+            mmgr__jscan_skip(&scan, MMGR__JSCAN_OBJECT) &&
+            mmgr__jscan_next(&scan) == MMGR__JSCAN_END;
+    mmgr__free(object);
+    return sound ? MMGR_OK
+                 : bad_member(reading, item, MMGR__YAML_JSON_KEY,
+                              "has an item that is no member of a JSON object");
+}
+
 /* Members in their JSON form. */
 static enum mmgr_result put_raw(const struct reading *reading, struct mmgr__buf *json,
                                 const struct mmgr__yaml *node)
 {
+    enum mmgr_result result = MMGR_OK;
+
     if (node->kind != MMGR__YAML_LIST)
         return bad_member(reading, node, MMGR__YAML_JSON_KEY, "must be a list");
-    for (size_t i = 0; i < node->count; i++) {
-        if (node->items[i]->kind != MMGR__YAML_SCALAR)
-            return bad_member(reading, node->items[i], MMGR__YAML_JSON_KEY, "must be a list of texts");
+    for (size_t i = 0; i < node->count && result == MMGR_OK; i++) {
+        result = check_raw(reading, node->items[i]);
         mmgr__buf_puts(json, json->length > 1 ? "," : "");
-        mmgr__buf_puts(json, node->items[i]->text);
+        mmgr__buf_puts(json, result == MMGR_OK ? node->items[i]->text : "");
     }
-    return MMGR_OK;
+    return result;
 }
 
 static enum mmgr_result to_json(const struct reading *reading, struct mmgr__buf *json)
@@ -176,24 +202,41 @@ static enum mmgr_result place_error(const struct reading *reading, enum mmgr_res
 
 /* ---- the manifest */
 
-/* Members of a manifest row that are whole numbers, and where they go. */
-struct number {
+/* A member of a manifest row, and where it goes: a text, or a whole number. */
+struct row_member {
     const char *name;
-    uint64_t *to;
+    char **text;
+    uint64_t *number, most;
+    int is_signed;
 };
 
-static enum mmgr_result read_number(const struct reading *reading, const struct mmgr__yaml *row,
-                                    const struct number *number)
+static int read_number(const char *text, const struct row_member *member)
 {
-    const struct mmgr__yaml *node = mmgr__yaml_get(row, number->name);
+    int negative = member->is_signed && text[0] == '-';
+    uint64_t number;
 
-    *number->to = 0;
-    if (node == NULL)
+    if (!mmgr__parse_u64(text + negative, &number) || number > member->most)
+        return 0;
+    *member->number = negative ? -number : number;
+    return 1;
+}
+
+static enum mmgr_result read_row_member(const struct reading *reading,
+                                        const struct row_member *member,
+                                        const struct mmgr__yaml *node)
+{
+    char why[64];
+
+    if (node->kind == MMGR__YAML_SCALAR && !node->quoted && mmgr__yaml_is_null(node->text))
         return MMGR_OK;
-    if (node->kind == MMGR__YAML_SCALAR && mmgr__parse_u64(node->text, number->to) &&
-        *number->to <= INT64_MAX)
+    if (node->kind == MMGR__YAML_SCALAR && member->text != NULL) {
+        *member->text = node->text;
         return MMGR_OK;
-    return bad_member(reading, node, MMGR__YAML_FILES_KEY, "has a row with a bad number");
+    }
+    if (node->kind == MMGR__YAML_SCALAR && read_number(node->text, member))
+        return MMGR_OK;
+    snprintf(why, sizeof why, "has a row with a bad %s", member->name);
+    return bad_member(reading, node, MMGR__YAML_FILES_KEY, why);
 }
 
 static enum mmgr_result read_file_row(const struct reading *reading, const struct mmgr__yaml *row,
@@ -201,38 +244,40 @@ static enum mmgr_result read_file_row(const struct reading *reading, const struc
 {
     uint64_t mtime = 0, flags = 0;
     struct mmgr__file file = {.path = NULL};
-    const struct {
-        const char *name;
-        char **to;
-    } texts[] = {{"path", &file.path},
-                 {"sha256", &file.sha256},
-                 {"git_sha1", &file.git_sha1},
-                 {"xxh3", &file.xxh3},
-                 {"blocks", &file.blocks}};
-    const struct number numbers[] = {{"size", &file.size},
-                                     {"mtime_ns", &mtime},
-                                     {"device", &file.device},
-                                     {"inode", &file.inode},
-                                     {"flags", &flags}};
+    const struct row_member members[] = {
+        {"path", &file.path, NULL, 0, 0},
+        {"size", NULL, &file.size, INT64_MAX, 0},
+        {"sha256", &file.sha256, NULL, 0, 0},
+        {"git_sha1", &file.git_sha1, NULL, 0, 0},
+        {"xxh3", &file.xxh3, NULL, 0, 0},
+        {"blocks", &file.blocks, NULL, 0, 0},
+        {"mtime_ns", NULL, &mtime, INT64_MAX, 1},
+        {"device", NULL, &file.device, UINT64_MAX, 0},
+        {"inode", NULL, &file.inode, UINT64_MAX, 0},
+        {"flags", NULL, &flags, UINT32_MAX, 0},
+    };
+    const size_t count = sizeof members / sizeof members[0];
     enum mmgr_result result = MMGR_OK;
 
     if (row->kind != MMGR__YAML_MAP)
         return bad_member(reading, row, MMGR__YAML_FILES_KEY, "must be a list of maps");
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        const struct mmgr__yaml *node = mmgr__yaml_get(row, texts[i].name);
+    for (size_t i = 0; i < row->count && result == MMGR_OK; i++) {
+        size_t at = 0;
 
-        if (node != NULL && node->kind != MMGR__YAML_SCALAR)
-            return bad_member(reading, node, MMGR__YAML_FILES_KEY, "has a row with a bad text");
-        *texts[i].to = node != NULL ? node->text : NULL;
+        while (at < count && strcmp(members[at].name, row->keys[i]->text) != 0)
+            at++;
+        /* It could not be kept: rows are written as this release knows them. */
+        result = at < count ? read_row_member(reading, &members[at], row->items[i])
+                            : bad_member(reading, row->keys[i], MMGR__YAML_FILES_KEY,
+                                         "has a row with an unknown member");
     }
-    if (file.path == NULL)
-        return bad_member(reading, row, MMGR__YAML_FILES_KEY, "has a row without a path");
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && result == MMGR_OK; i++)
-        result = read_number(reading, row, &numbers[i]);
-    if (result == MMGR_OK && flags > UINT32_MAX)
-        result = bad_member(reading, row, MMGR__YAML_FILES_KEY, "has a row with a bad number");
     if (result != MMGR_OK)
         return result;
+    if (file.path == NULL)
+        return bad_member(reading, row, MMGR__YAML_FILES_KEY, "has a row without a path");
+    if (file.path[0] != '\0' && mmgr__path_check_relative(file.path) != MMGR_OK)
+        return bad_member(reading, mmgr__yaml_get(row, "path"), MMGR__YAML_FILES_KEY,
+                          "has a row with an unsafe path");
     file.mtime_ns = (int64_t)mtime;
     file.flags = (uint32_t)flags;
     return mmgr__record_builder_add_file(builder, &file);
@@ -342,22 +387,45 @@ static enum mmgr_result read_models(const char *path, const struct mmgr__store_p
     return result;
 }
 
-/* Blank lines, comments, directives and the start of the document. */
+/* Length of the end of line that stands here, of those that YAML knows; 0: none. */
+static size_t line_end(const char *at)
+{
+    static const char *const ends[] = {"\r\n", "\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (*at == ends[i][0] && mmgr__starts_with(at, ends[i]))
+            return strlen(ends[i]);
+    }
+    return 0;
+}
+
+/* Nothing, or nothing but a comment, up to the end of the line? */
+static int is_blank(const char *at)
+{
+    at += strspn(at, " \t");
+    return *at == '\0' || *at == '#' || line_end(at) > 0;
+}
+
+/* Blank lines, comments, the start of the document, and directives when that follows. */
 static char *head_of(const char *text)
 {
-    const char *at = text;
+    const char *at = text + (mmgr__starts_with(text, "\xef\xbb\xbf") ? 3 : 0), *end = at;
+    int directives = 0, begun = 0;
 
-    if (mmgr__starts_with(at, "\xef\xbb\xbf"))
-        at += 3;
     while (*at != '\0') {
-        size_t length = strcspn(at, "\n"), blank = strspn(at, " \t\r");
+        int begins = !begun && mmgr__starts_with(at, "---") && at[3] != '#' && is_blank(at + 3);
 
-        if (blank < length && at[blank] != '#' && at[0] != '%' &&
-            !(mmgr__starts_with(at, "---") && strspn(at + 3, " \t\r") + 3 == length))
+        if (*at != '%' && !begins && !is_blank(at))
             break;
-        at += length + (at[length] == '\n');
+        directives = !begins && (directives || *at == '%');
+        begun |= begins;
+        while (*at != '\0' && line_end(at) == 0)
+            at++;
+        at += line_end(at);
+        if (!directives)
+            end = at;
     }
-    return mmgr__strndup(text, (size_t)(at - text));
+    return mmgr__strndup(text, (size_t)(end - text));
 }
 
 enum mmgr_result mmgr__yaml_file_read(const char *text, size_t length, const char *path,
@@ -367,11 +435,14 @@ enum mmgr_result mmgr__yaml_file_read(const char *text, size_t length, const cha
     struct mmgr__yaml_file made = {.head = head_of(text)};
     enum mmgr_result result = made.head != NULL ? MMGR_OK : mmgr__oom();
 
-    /* Nothing but comments is a store that is about to be made. */
-    if (result == MMGR_OK && strlen(made.head) < length) {
+    if (result == MMGR_OK)
         result = mmgr__yaml_parse(text, length, MMGR_ERR_STORE_INCOMPATIBLE, path, &made.root);
-        if (result == MMGR_OK)
-            result = check_root(path, made.root);
+    if (result == MMGR_OK && strlen(made.head) == length) {
+        /* Nothing but comments is a store that is about to be made. */
+        mmgr__yaml_free(made.root);
+        made.root = NULL;
+    } else if (result == MMGR_OK) {
+        result = check_root(path, made.root);
         if (result == MMGR_OK)
             result = read_models(path, place, when, &made);
     }

@@ -13,7 +13,7 @@
 #define MMGR__YAML_VERSION_KEY  "modelmgr_store"
 #define MMGR__YAML_MODELS_KEY   "models"
 /* Members of a model that are no fields of the record. */
-#define MMGR__YAML_FILES_KEY "_files" /* the manifest */
+#define MMGR__YAML_FILES_KEY MMGR__FILES_MEMBER /* the manifest */
 #define MMGR__YAML_JSON_KEY  "_json"  /* members that YAML would not keep byte for byte, as JSON text */
 #define MMGR__YAML_BYTES_MAX ((size_t)64 << 20)
 
