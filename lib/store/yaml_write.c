@@ -9,11 +9,12 @@
 #include "base/error.h"
 #include "store/yaml_store.h"
 
-/* Quoted scalars of a person's file are text; these plain words would be read as something else by us or by
- * other programs (YAML 1.1 knows the second row). */
-static const char *const words[] = {"true", "false", "True", "False", "TRUE", "FALSE",
-                                    "yes",  "no",    "on",   "off",   "<<",   "=",
-                                    "Yes",  "No",    "On",   "Off",   "YES",  "NO"};
+/* Text that other programs, which may know YAML 1.1, would read as something else when it stands plain. */
+static const char *const words[] = {"true", "false", "True", "False", "TRUE", "FALSE", "yes", "no",
+                                    "Yes",  "No",    "YES",  "NO",    "on",   "off",   "On",  "Off",
+                                    "ON",   "OFF",   "y",    "n",     "Y",    "N",     "<<",  "="};
+static const char *const number_starts[] = {"0x", "0X", "0b", "0B", "0o", "0O",
+                                            ".i", ".I", ".n", ".N"};
 
 struct writing {
     yaml_emitter_t emitter;
@@ -53,13 +54,26 @@ static int needs_escapes(const char *text)
     return 0;
 }
 
+/* Numbers of any base, times, infinities; what only begins like one is better quoted than misread. */
+static int looks_like_number(const char *text)
+{
+    const char *digits = text + (text[0] == '+' || text[0] == '-');
+
+    for (size_t i = 0; i < sizeof number_starts / sizeof number_starts[0]; i++) {
+        if (mmgr__starts_with(digits, number_starts[i]))
+            return 1;
+    }
+    return strcspn(digits, "0123456789") <= (size_t)(*digits == '.') &&
+           digits[strspn(digits, "0123456789+-._:eETtZz ")] == '\0';
+}
+
 static int looks_like_text(const char *text)
 {
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcmp(words[i], text) == 0)
             return 0;
     }
-    return !mmgr__yaml_is_null(text) && !mmgr__yaml_is_number(text);
+    return !mmgr__yaml_is_null(text) && !looks_like_number(text);
 }
 
 static void emit_scalar(struct writing *writing, const char *text, yaml_scalar_style_t style)
@@ -108,7 +122,7 @@ static void end(struct writing *writing, int map)
 static void emit_node(struct writing *writing, const struct mmgr__yaml *node)
 {
     if (node->kind == MMGR__YAML_SCALAR) {
-        if (node->quoted)
+        if (node->quoted || needs_escapes(node->text))
             emit_text(writing, node->text);
         else
             emit_plain(writing, node->text);
@@ -117,7 +131,7 @@ static void emit_node(struct writing *writing, const struct mmgr__yaml *node)
     begin(writing, node->kind == MMGR__YAML_MAP, 0);
     for (size_t i = 0; i < node->count; i++) {
         if (node->kind == MMGR__YAML_MAP)
-            emit_text(writing, node->keys[i]->text);
+            emit_node(writing, node->keys[i]);
         emit_node(writing, node->items[i]);
     }
     end(writing, node->kind == MMGR__YAML_MAP);
@@ -125,11 +139,27 @@ static void emit_node(struct writing *writing, const struct mmgr__yaml *node)
 
 /* ---- members in their natural form */
 
+/* The token that was just read, of a string what it stands for; owned, NULL: no memory. *sound 0: it holds a lone
+ * surrogate or a NUL, which no text can. */
+static char *token_text(const struct mmgr__jscan *scan, enum mmgr__jscan_kind kind, int *sound)
+{
+    size_t length = scan->end - scan->start;
+    char *text = mmgr__strndup(scan->text + scan->start, length);
+    int64_t decoded;
+
+    *sound = 1;
+    if (text == NULL || !scan->escaped || (kind != MMGR__JSCAN_STRING && kind != MMGR__JSCAN_KEY))
+        return text;
+    decoded = mmgr__jscan_unescape(scan->text + scan->start, length, text);
+    *sound = decoded >= 0;
+    text[*sound ? decoded : 0] = '\0';
+    return text;
+}
+
 /* Emit a JSON value whose first token was just read; its text is known to be in normal form. */
 static void emit_json(struct writing *writing, struct mmgr__jscan *scan, enum mmgr__jscan_kind kind)
 {
-    int map = kind == MMGR__JSCAN_OBJECT;
-    size_t length = scan->end - scan->start;
+    int map = kind == MMGR__JSCAN_OBJECT, sound;
     char *text;
 
     if (map || kind == MMGR__JSCAN_ARRAY) {
@@ -141,84 +171,94 @@ static void emit_json(struct writing *writing, struct mmgr__jscan *scan, enum mm
         end(writing, map);
         return;
     }
-    text = mmgr__strndup(scan->text + scan->start, length);
-    if (text == NULL) {
+    text = token_text(scan, kind, &sound);
+    if (text == NULL)
         writing->failed = 1;
-        return;
-    }
-    if (kind == MMGR__JSCAN_STRING || kind == MMGR__JSCAN_KEY) {
-        if (scan->escaped)
-            text[mmgr__jscan_unescape(scan->text + scan->start, length, text)] = '\0';
+    else if (kind == MMGR__JSCAN_STRING || kind == MMGR__JSCAN_KEY)
         emit_text(writing, text);
-    } else {
+    else
         emit_plain(writing, text);
-    }
     mmgr__free(text);
+}
+
+static int has_doubles(struct mmgr__strings *names)
+{
+    mmgr__strings_sort(names);
+    for (size_t i = 1; i < names->count; i++) {
+        if (strcmp(names->items[i - 1], names->items[i]) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static int put_normal(struct mmgr__buf *json, struct mmgr__jscan *scan, enum mmgr__jscan_kind kind);
+
+static int put_items(struct mmgr__buf *json, struct mmgr__jscan *scan, int map)
+{
+    enum mmgr__jscan_kind last = map ? MMGR__JSCAN_OBJECT_END : MMGR__JSCAN_ARRAY_END, kind;
+    struct mmgr__strings names = {0};
+    const char *comma = "";
+    int possible = 1;
+
+    mmgr__buf_puts(json, map ? "{" : "[");
+    while (possible && (kind = mmgr__jscan_next(scan)) != last && kind != MMGR__JSCAN_ERROR) {
+        if (!map || kind == MMGR__JSCAN_KEY) {
+            mmgr__buf_puts(json, comma);
+            comma = ",";
+        }
+        if (kind == MMGR__JSCAN_KEY) {
+            char *name = mmgr__strndup(scan->text + scan->start, scan->end - scan->start);
+
+            json->failed |= name == NULL || !mmgr__strings_add(&names, name);
+            mmgr__free(name);
+        }
+        possible = put_normal(json, scan, kind);
+    }
+    mmgr__buf_puts(json, map ? "}" : "]");
+    /* YAML refuses the same name twice. */
+    possible = possible && !has_doubles(&names);
+    mmgr__strings_free(&names);
+    return possible;
 }
 
 /* Write a JSON value as our reader would make it of YAML; 0 when YAML cannot hold it at all. */
 static int put_normal(struct mmgr__buf *json, struct mmgr__jscan *scan, enum mmgr__jscan_kind kind)
 {
-    int map = kind == MMGR__JSCAN_OBJECT, whole = 1;
-    size_t length = scan->end - scan->start;
-    struct mmgr__strings names = {0};
     char *text;
+    int possible;
 
-    if (map || kind == MMGR__JSCAN_ARRAY) {
-        enum mmgr__jscan_kind last = map ? MMGR__JSCAN_OBJECT_END : MMGR__JSCAN_ARRAY_END;
-        int count = 0;
-
-        mmgr__buf_puts(json, map ? "{" : "[");
-        while (whole && (kind = mmgr__jscan_next(scan)) != last && kind != MMGR__JSCAN_ERROR) {
-            if (kind != MMGR__JSCAN_KEY)
-                mmgr__buf_puts(json, !map && count++ > 0 ? "," : "");
-            else
-                mmgr__buf_puts(json, count++ > 0 ? "," : "");
-            if (kind == MMGR__JSCAN_KEY) {
-                char *name = mmgr__strndup(scan->text + scan->start, scan->end - scan->start);
-
-                /* YAML refuses the same name twice. */
-                whole = name != NULL && !mmgr__strings_has(&names, name) &&
-                        mmgr__strings_add(&names, name);
-                mmgr__free(name);
-            }
-            whole = whole && put_normal(json, scan, kind);
-        }
-        mmgr__buf_puts(json, map ? "}" : "]");
-        mmgr__strings_free(&names);
-        return whole;
-    }
-    text = mmgr__strndup(scan->text + scan->start, length);
-    if (text == NULL)
-        return 0;
-    if (kind == MMGR__JSCAN_STRING || kind == MMGR__JSCAN_KEY) {
-        if (scan->escaped)
-            text[mmgr__jscan_unescape(scan->text + scan->start, length, text)] = '\0';
+    if (kind == MMGR__JSCAN_OBJECT || kind == MMGR__JSCAN_ARRAY)
+        return put_items(json, scan, kind == MMGR__JSCAN_OBJECT);
+    text = token_text(scan, kind, &possible);
+    if (text == NULL) {
+        json->failed = 1;
+    } else if (kind == MMGR__JSCAN_STRING || kind == MMGR__JSCAN_KEY) {
         mmgr__buf_json_string(json, text);
         mmgr__buf_puts(json, kind == MMGR__JSCAN_KEY ? ":" : "");
     } else {
         mmgr__buf_puts(json, text);
     }
     mmgr__free(text);
-    return 1;
+    return possible;
 }
 
 /* Depth that still fits into a file below the maps around it. */
 #define DEPTH_MAX 56
 
-/* Would this value come back from YAML byte for byte? */
-static int is_natural(const char *value, size_t length)
+/* *natural: this value would come back from YAML byte for byte. */
+static enum mmgr_result check_natural(const char *value, size_t length, int *natural)
 {
     struct mmgr__jscan scan;
     struct mmgr__buf json = {0};
-    int same;
+    enum mmgr_result result;
 
     mmgr__jscan_init(&scan, value, length);
     scan.max_depth = DEPTH_MAX;
-    same = put_normal(&json, &scan, mmgr__jscan_next(&scan)) && !json.failed &&
-           json.length == length && memcmp(json.data, value, length) == 0;
+    *natural = put_normal(&json, &scan, mmgr__jscan_next(&scan)) && json.length == length &&
+               memcmp(json.data, value, length) == 0;
+    result = json.failed ? mmgr__oom() : MMGR_OK;
     mmgr__buf_free(&json);
-    return same;
+    return result;
 }
 
 static void emit_value(struct writing *writing, const char *value, size_t length)
@@ -279,20 +319,38 @@ static enum mmgr_result add_extra(const struct mmgr__extra *extra, void *user)
     struct mmgr__buf normal = {0};
     int ours = strcmp(extra->name, MMGR__YAML_FILES_KEY) == 0 ||
                strcmp(extra->name, MMGR__YAML_JSON_KEY) == 0;
-    enum mmgr_result result;
+    int natural = 0;
+    enum mmgr_result result = check_natural(extra->value, extra->value_length, &natural);
 
     mmgr__buf_json_string(&normal, extra->name);
     mmgr__buf_puts(&normal, ":");
     mmgr__buf_append(&normal, extra->value, extra->value_length);
-    if (normal.failed)
+    if (result == MMGR_OK && normal.failed)
         result = mmgr__oom();
-    else if (!ours && normal.length == extra->member_length &&
-             memcmp(normal.data, extra->member, normal.length) == 0 &&
-             is_natural(extra->value, extra->value_length))
-        result = add_member(model, NULL, extra->name, extra->value, extra->value_length);
-    else
-        result = add_raw(model, extra->member, extra->member_length);
+    if (result == MMGR_OK) {
+        natural = natural && !ours && normal.length == extra->member_length &&
+                  memcmp(normal.data, extra->member, normal.length) == 0;
+        result = natural ? add_member(model, NULL, extra->name, extra->value, extra->value_length)
+                         : add_raw(model, extra->member, extra->member_length);
+    }
     mmgr__buf_free(&normal);
+    return result;
+}
+
+static enum mmgr_result add_field(struct model *model, const struct mmgr__field *field)
+{
+    const char *text = model->record->text[field->id];
+    enum mmgr_result result = MMGR_OK;
+    int natural = 1;
+    char *member;
+
+    if (field->kind == MMGR__FIELD_OBJECT)
+        result = check_natural(text, strlen(text), &natural);
+    if (result != MMGR_OK || natural)
+        return result == MMGR_OK ? add_member(model, field, field->name, NULL, 0) : result;
+    member = mmgr__printf("\"%s\":%s", field->name, text);
+    result = member != NULL ? add_raw(model, member, strlen(member)) : mmgr__oom();
+    mmgr__free(member);
     return result;
 }
 
@@ -302,18 +360,8 @@ static enum mmgr_result collect(struct model *model)
     enum mmgr_result result = MMGR_OK;
 
     for (uint32_t i = 0; (field = mmgr__field_at(i)) != NULL && result == MMGR_OK; i++) {
-        const char *text = model->record->text[field->id];
-
-        if (text == NULL || field->id == MMGR_FIELD_KEY)
-            continue;
-        if (field->kind == MMGR__FIELD_OBJECT && !is_natural(text, strlen(text))) {
-            char *member = mmgr__printf("\"%s\":%s", field->name, text);
-
-            result = member != NULL ? add_raw(model, member, strlen(member)) : mmgr__oom();
-            mmgr__free(member);
-        } else {
-            result = add_member(model, field, field->name, NULL, 0);
-        }
+        if (model->record->text[field->id] != NULL && field->id != MMGR_FIELD_KEY)
+            result = add_field(model, field);
     }
     return result == MMGR_OK ? mmgr__record_each_extra(model->record, add_extra, model) : result;
 }
@@ -359,6 +407,15 @@ static void emit_row_number(struct writing *writing, const char *name, uint64_t 
     emit_plain(writing, text);
 }
 
+static void emit_row_time(struct writing *writing, const char *name, int64_t ns)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%lld", (long long)ns);
+    emit_plain(writing, name);
+    emit_plain(writing, text);
+}
+
 static void emit_files(struct writing *writing, const mmgr_record *record)
 {
     if (record->file_count == 0)
@@ -375,7 +432,7 @@ static void emit_files(struct writing *writing, const mmgr_record *record)
         emit_row_text(writing, "git_sha1", file->git_sha1);
         emit_row_text(writing, "xxh3", file->xxh3);
         emit_row_text(writing, "blocks", file->blocks);
-        emit_row_number(writing, "mtime_ns", (uint64_t)file->mtime_ns);
+        emit_row_time(writing, "mtime_ns", file->mtime_ns);
         emit_row_number(writing, "device", file->device);
         emit_row_number(writing, "inode", file->inode);
         emit_row_number(writing, "flags", file->flags);
@@ -465,7 +522,7 @@ static enum mmgr_result emit_root(struct writing *writing, struct mmgr__db *db,
         emit_plain(writing, MMGR__YAML_VERSION_TEXT);
     }
     for (size_t i = 0; i < count && result == MMGR_OK; i++) {
-        emit_text(writing, root->keys[i]->text);
+        emit_node(writing, root->keys[i]);
         if (strcmp(root->keys[i]->text, MMGR__YAML_MODELS_KEY) != 0) {
             emit_node(writing, root->items[i]);
             continue;
@@ -523,7 +580,8 @@ enum mmgr_result mmgr__yaml_file_write(struct mmgr__db *db, const struct mmgr__s
     enum mmgr_result result;
 
     mmgr__buf_puts(&buf, file->head);
-    if (file->head[0] != '\0' && file->head[strlen(file->head) - 1] != '\n')
+    /* A comment at the end of a file may lack the end of its line. */
+    if (file->root == NULL && file->head[0] != '\0' && file->head[strlen(file->head) - 1] != '\n')
         mmgr__buf_puts(&buf, "\n");
     if (!yaml_emitter_initialize(&writing.emitter)) {
         mmgr__buf_free(&buf);
