@@ -27,7 +27,8 @@ struct stamp {
 
 struct yaml_store {
     char *path;      /* links resolved, so that a save replaces the file and not a link to it */
-    char *temporary; /* beside it; only the holder of the lock writes it */
+    char *folder;    /* of the path */
+    char *temporary; /* in it; only the holder of the lock writes it */
     struct mmgr__store_place place;
     pthread_mutex_t lock; /* guards all below */
     struct mmgr__db *db;
@@ -45,6 +46,7 @@ static void yaml_close(void *self)
     mmgr__yaml_file_free(&store->file);
     pthread_mutex_destroy(&store->lock);
     mmgr__free(store->path);
+    mmgr__free(store->folder);
     mmgr__free(store->temporary);
     mmgr__free(store);
 }
@@ -93,11 +95,11 @@ static enum mmgr_result adopt(struct yaml_store *store, struct mmgr__yaml_file *
     result = mmgr__db_begin(db, 1);
     if (result == MMGR_OK)
         result = mmgr__db_end(db, 1, mmgr__db_add(db, &adding));
-    if (result == MMGR_ERR_DUPLICATE_MODEL) {
+    if (result == MMGR_ERR_DUPLICATE_MODEL || result == MMGR_ERR_INVALID_CONFIG) {
         const struct mmgr__yaml *node = models->items[adding.at];
-        const struct mmgr__yaml *path = mmgr__yaml_get(node, "path");
+        const struct mmgr__yaml *member = mmgr__yaml_get(node, mmgr_error_field(mmgr_last_error()));
 
-        node = path != NULL ? path : node;
+        node = member != NULL ? member : node;
         mmgr__error_prefix("%s:%u:%u", store->path, node->line, node->column);
     }
     if (result != MMGR_OK) {
@@ -195,32 +197,57 @@ static enum mmgr_result lock_file(struct yaml_store *store, int *lock)
     }
 }
 
-/* Write the temporary file and make it the store. */
-static int replace(const struct yaml_store *store, const char *text, size_t length, mode_t mode)
+/* Write the new text beside the store, durably and with the rights of the file that it will replace. */
+static int write_temporary(const struct yaml_store *store, const char *text, size_t length)
 {
-    char *folder = mmgr__path_dirname(store->path);
-    int fd = folder != NULL
-                 ? mmgr__io_open_write(AT_FDCWD, store->temporary, O_CREAT | O_TRUNC, mode)
-                 : -ENOMEM;
-    int error = fd < 0 ? fd : mmgr__io_pwrite(fd, text, length, 0);
+    struct stat st;
+    int fd, error = mmgr__io_stat(AT_FDCWD, store->path, &st, 1);
 
+    if (error != 0)
+        return error;
+    /* What a killed process left may have other rights. */
+    error = mmgr__io_unlink(AT_FDCWD, store->temporary);
+    if (error != 0 && error != -ENOENT)
+        return error;
+    fd = mmgr__io_open_write(AT_FDCWD, store->temporary, O_CREAT | O_EXCL, 0600);
+    if (fd < 0)
+        return fd;
+    error = mmgr__io_pwrite(fd, text, length, 0);
+    if (error == 0)
+        error = mmgr__io_copy_rights(fd, &st);
     if (error == 0)
         error = mmgr__io_fsync(fd, store->temporary);
     mmgr__io_close(fd);
-    if (error == 0)
-        error = mmgr__io_rename(AT_FDCWD, store->temporary, AT_FDCWD, store->path, 0);
-    if (error != 0 && fd >= 0)
+    if (error != 0)
         mmgr__io_unlink(AT_FDCWD, store->temporary);
-    if (error == 0)
-        error = mmgr__io_fsync_dir(AT_FDCWD, folder);
-    mmgr__free(folder);
     return error;
 }
 
-static enum mmgr_result save(struct yaml_store *store)
+/* Make the temporary file the store. An editor does not ask for our lock, so the last look at what is there is
+ * taken right before. */
+static enum mmgr_result replace(const struct yaml_store *store)
 {
-    struct stat st;
     struct stamp now;
+    int error;
+    enum mmgr_result result = take_stamp(store, &now);
+
+    if (result == MMGR_OK && !same_stamp(&now, &store->stamp)) {
+        result = mmgr__fail(MMGR_ERR_BUSY, "%s was edited at the same moment; nothing was changed",
+                            store->path);
+        mmgr__error_set_subject(store->path);
+    }
+    error = result == MMGR_OK
+                ? mmgr__io_rename(AT_FDCWD, store->temporary, AT_FDCWD, store->path, 0)
+                : 0;
+    if (result != MMGR_OK || error != 0)
+        mmgr__io_unlink(AT_FDCWD, store->temporary);
+    else
+        error = mmgr__io_fsync_dir(AT_FDCWD, store->folder);
+    return error != 0 ? mmgr__fail_errno(-error, "save", store->path) : result;
+}
+
+static enum mmgr_result save(const struct yaml_store *store)
+{
     size_t length;
     char *text;
     int error;
@@ -229,32 +256,22 @@ static enum mmgr_result save(struct yaml_store *store)
 
     if (result != MMGR_OK)
         return result;
-    /* An editor does not ask for our lock. */
-    error = mmgr__io_stat(AT_FDCWD, store->path, &st, 1);
-    now = error == 0 ? stamp_of(&st) : (struct stamp){.inode = 0};
-    if (error == 0 && !same_stamp(&now, &store->stamp)) {
-        mmgr__free(text);
-        mmgr__fail(MMGR_ERR_BUSY, "%s was edited at the same moment; nothing was changed",
-                   store->path);
-        mmgr__error_set_subject(store->path);
-        return MMGR_ERR_BUSY;
-    }
-    if (error == 0)
-        error = replace(store, text, length, st.st_mode & 07777);
+    error = write_temporary(store, text, length);
     mmgr__free(text);
-    return error < 0 ? mmgr__fail_errno(-error, "save", store->path) : MMGR_OK;
+    return error != 0 ? mmgr__fail_errno(-error, "save", store->path) : replace(store);
 }
 
-/* After a save: the tree that the next one is arranged by is that of the new file. */
-static enum mmgr_result reread(struct yaml_store *store)
+/* After a save: the tree that the next one is arranged by is that of the new file. After one that failed the file
+ * is another only when somebody else has changed it. */
+static void reread(struct yaml_store *store, int saved)
 {
     uint64_t foreign = store->foreign;
-    enum mmgr_result result;
+    struct stamp before = store->stamp;
 
     store->loaded = 0;
-    result = refresh(store);
-    store->foreign = foreign;
-    return result;
+    /* A file that cannot be read is met by the next call. */
+    if (refresh(store) == MMGR_OK)
+        store->foreign = foreign + (!saved && !same_stamp(&before, &store->stamp));
 }
 
 static enum mmgr_result begin_change(struct yaml_store *store, int *lock)
@@ -287,8 +304,7 @@ static enum mmgr_result end_change(struct yaml_store *store, int lock, enum mmgr
         result = save(store);
     if (touched) {
         mmgr__error_save(&cause);
-        /* A file that cannot be read again is met by the next call. */
-        reread(store);
+        reread(store, result == MMGR_OK);
         mmgr__error_restore(&cause);
         mmgr__error_clear(&cause);
     }
@@ -448,8 +464,11 @@ static enum mmgr_result yaml_open(const char *path, const struct mmgr__store_pla
     pthread_mutex_init(&store->lock, NULL);
     store->place = *place;
     store->path = resolve(path);
-    store->temporary = store->path != NULL ? temporary_of(store->path) : NULL;
-    result = store->temporary != NULL ? refresh(store) : mmgr__oom();
+    if (store->path != NULL) {
+        store->folder = mmgr__path_dirname(store->path);
+        store->temporary = temporary_of(store->path);
+    }
+    result = store->folder != NULL && store->temporary != NULL ? refresh(store) : mmgr__oom();
     if (result == MMGR_OK && store->file.root == NULL && !read_only)
         result = initialise(store);
     if (result != MMGR_OK) {
