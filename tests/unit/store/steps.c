@@ -5,8 +5,12 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "store/store.h"
+#include "yaml_files.h"
+
+const char *steps_extension = ".db";
 
 static mmgr_record *full_record(const char *key)
 {
@@ -66,13 +70,37 @@ static int64_t halves(const char *path)
 
 void state_of(const char *path, char text[4096])
 {
-    mmgr_store *store = open_store(path);
+    struct mmgr_store_options options = {
+        .struct_size = sizeof options, .path = path, .flags = MMGR_STORE_LENIENT};
+    int is_db = strcmp(steps_extension, ".db") == 0;
+    mmgr_store *store;
 
     text[0] = '\0';
+    if (mmgr_store_open(&options, &store) != MMGR_OK) {
+        snprintf(text, 4096, "broken: %s", mmgr_error_message(mmgr_last_error()));
+        return;
+    }
     assert_ok(mmgr__store_each(store, describe, text));
     assert_ok(mmgr_store_close(store));
-    if (halves(path) != 0)
+    if (is_db && halves(path) != 0)
         snprintf(text, 4096, "broken: %lld", (long long)halves(path));
+}
+
+int goes_on(const char *path)
+{
+    struct mmgr_store_options options = {.struct_size = sizeof options, .path = path};
+    mmgr_record *record = full_record("last");
+    char parent[8192];
+    mmgr_store *store;
+    enum mmgr_result result = mmgr_store_open(&options, &store);
+
+    if (result == MMGR_OK) {
+        result = mmgr_store_add(store, record, NULL);
+        mmgr_store_close(store);
+    }
+    mmgr_record_unref(record);
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return result == MMGR_OK && strcmp(names_in(parent), strrchr(path, '/') + 1) == 0;
 }
 
 enum mmgr_result run_step(enum step step, mmgr_store *store)
@@ -122,7 +150,9 @@ const char *prepare(enum step step)
     mmgr_record *record;
     mmgr_store *store;
 
-    snprintf(path, sizeof path, "%s/store%d.db", folder, number++);
+    snprintf(path, sizeof path, "%s/%d", folder, number++);
+    assert_int_equal(mkdir(path, 0777), 0);
+    snprintf(path + strlen(path), sizeof path - strlen(path), "/store%s", steps_extension);
     if (step == OPEN)
         return path;
     store = open_store(path);
