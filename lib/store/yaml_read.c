@@ -19,21 +19,6 @@ struct reading {
     const struct mmgr__yaml *node;
 };
 
-int mmgr__yaml_is_null(const char *text)
-{
-    return text[0] == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 ||
-           strcmp(text, "Null") == 0 || strcmp(text, "NULL") == 0;
-}
-
-int mmgr__yaml_is_number(const char *text)
-{
-    struct mmgr__jscan scan;
-
-    mmgr__jscan_init(&scan, text, strlen(text));
-    return mmgr__jscan_next(&scan) == MMGR__JSCAN_NUMBER && scan.start == 0 &&
-           scan.end == strlen(text) && mmgr__jscan_next(&scan) == MMGR__JSCAN_END;
-}
-
 static enum mmgr_result not_ours(const char *path, const struct mmgr__yaml *node, const char *why)
 {
     mmgr__fail(MMGR_ERR_STORE_INCOMPATIBLE, "%s:%u:%u: %s; it was not changed", path, node->line,
@@ -326,8 +311,8 @@ static enum mmgr_result read_model(const struct reading *reading, int64_t when,
         return bad_member(reading, reading->node, "key", "must have a map of fields");
     result = to_json(reading, &json);
     if (result == MMGR_OK) {
-        result = mmgr__store_read_row(reading->place, reading->key, json.data, json.length,
-                                      &builder);
+        result =
+            mmgr__store_read_row(reading->place, reading->key, json.data, json.length, &builder);
         if (result == MMGR_OK)
             result = complete(reading, when, builder);
         result = place_error(reading, result);
@@ -390,7 +375,8 @@ static enum mmgr_result read_models(const char *path, const struct mmgr__store_p
 /* Length of the end of line that stands here, of those that YAML knows; 0: none. */
 static size_t line_end(const char *at)
 {
-    static const char *const ends[] = {"\r\n", "\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    static const char *const ends[] = {"\r\n",     "\n",           "\r",
+                                       "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
 
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         if (*at == ends[i][0] && mmgr__starts_with(at, ends[i]))

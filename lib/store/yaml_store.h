@@ -3,6 +3,7 @@
 #ifndef STORE_YAML_STORE_H
 #define STORE_YAML_STORE_H
 
+#include "base/json.h"
 #include "base/record.h"
 #include "base/text.h"
 #include "base/yaml.h"
@@ -38,8 +39,17 @@ enum mmgr_result mmgr__yaml_file_write(struct mmgr__db *db, const struct mmgr__s
                                        const char *path, const struct mmgr__yaml_file *file,
                                        char **text, size_t *length);
 
-/* Would a plain scalar be read as something other than text? */
+/* What a plain scalar is: null, a number as JSON writes it, or text to every reader of YAML, old and new. */
 int mmgr__yaml_is_null(const char *text);
-int mmgr__yaml_is_number(const char *text); /* as JSON writes numbers */
+int mmgr__yaml_is_number(const char *text);
+int mmgr__yaml_is_text(const char *text);
+/* Does it hold characters that YAML counts as ends of lines or does not allow? They stand in double quotes only. */
+int mmgr__yaml_needs_escapes(const char *text);
+
+/* The JSON token that was just read, of a string what it stands for; owned, NULL: no memory. *sound 0: it holds a
+ * lone surrogate or a NUL, which no text can. */
+char *mmgr__yaml_token_text(const struct mmgr__jscan *scan, enum mmgr__jscan_kind kind, int *sound);
+/* *natural: this JSON value would come back from YAML byte for byte. */
+enum mmgr_result mmgr__yaml_check_natural(const char *value, size_t length, int *natural);
 
 #endif

@@ -9,13 +9,6 @@
 #include "base/error.h"
 #include "store/yaml_store.h"
 
-/* Text that other programs, which may know YAML 1.1, would read as something else when it stands plain. */
-static const char *const words[] = {"true", "false", "True", "False", "TRUE", "FALSE", "yes", "no",
-                                    "Yes",  "No",    "YES",  "NO",    "on",   "off",   "On",  "Off",
-                                    "ON",   "OFF",   "y",    "n",     "Y",    "N",     "<<",  "="};
-static const char *const number_starts[] = {"0x", "0X", "0b", "0B", "0o", "0O",
-                                            ".i", ".I", ".n", ".N"};
-
 struct writing {
     yaml_emitter_t emitter;
     struct mmgr__buf *text;
@@ -40,42 +33,6 @@ static void emit(struct writing *writing, yaml_event_t *event, int made)
         writing->failed = !yaml_emitter_emit(&writing->emitter, event);
 }
 
-/* Characters that YAML counts as line breaks or does not allow: only in double quotes, escaped. */
-static int needs_escapes(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-
-    for (; *at != '\0'; at++) {
-        if (*at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0) ||
-            (*at == 0xe2 && at[1] == 0x80 && (at[2] == 0xa8 || at[2] == 0xa9)) ||
-            (*at == 0xef && at[1] == 0xbb && at[2] == 0xbf))
-            return 1;
-    }
-    return 0;
-}
-
-/* Numbers of any base, times, infinities; what only begins like one is better quoted than misread. */
-static int looks_like_number(const char *text)
-{
-    const char *digits = text + (text[0] == '+' || text[0] == '-');
-
-    for (size_t i = 0; i < sizeof number_starts / sizeof number_starts[0]; i++) {
-        if (mmgr__starts_with(digits, number_starts[i]))
-            return 1;
-    }
-    return strcspn(digits, "0123456789") <= (size_t)(*digits == '.') &&
-           digits[strspn(digits, "0123456789+-._:eETtZz ")] == '\0';
-}
-
-static int looks_like_text(const char *text)
-{
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(words[i], text) == 0)
-            return 0;
-    }
-    return !mmgr__yaml_is_null(text) && !looks_like_number(text);
-}
-
 static void emit_scalar(struct writing *writing, const char *text, yaml_scalar_style_t style)
 {
     yaml_event_t event;
@@ -88,8 +45,8 @@ static void emit_scalar(struct writing *writing, const char *text, yaml_scalar_s
 static void emit_text(struct writing *writing, const char *text)
 {
     emit_scalar(writing, text,
-                needs_escapes(text)      ? YAML_DOUBLE_QUOTED_SCALAR_STYLE
-                : looks_like_text(text)  ? YAML_PLAIN_SCALAR_STYLE
+                mmgr__yaml_needs_escapes(text)      ? YAML_DOUBLE_QUOTED_SCALAR_STYLE
+                : mmgr__yaml_is_text(text)  ? YAML_PLAIN_SCALAR_STYLE
                                          : YAML_SINGLE_QUOTED_SCALAR_STYLE);
 }
 
@@ -122,7 +79,7 @@ static void end(struct writing *writing, int map)
 static void emit_node(struct writing *writing, const struct mmgr__yaml *node)
 {
     if (node->kind == MMGR__YAML_SCALAR) {
-        if (node->quoted || needs_escapes(node->text))
+        if (node->quoted || mmgr__yaml_needs_escapes(node->text))
             emit_text(writing, node->text);
         else
             emit_plain(writing, node->text);
@@ -139,23 +96,6 @@ static void emit_node(struct writing *writing, const struct mmgr__yaml *node)
 
 /* ---- members in their natural form */
 
-/* The token that was just read, of a string what it stands for; owned, NULL: no memory. *sound 0: it holds a lone
- * surrogate or a NUL, which no text can. */
-static char *token_text(const struct mmgr__jscan *scan, enum mmgr__jscan_kind kind, int *sound)
-{
-    size_t length = scan->end - scan->start;
-    char *text = mmgr__strndup(scan->text + scan->start, length);
-    int64_t decoded;
-
-    *sound = 1;
-    if (text == NULL || !scan->escaped || (kind != MMGR__JSCAN_STRING && kind != MMGR__JSCAN_KEY))
-        return text;
-    decoded = mmgr__jscan_unescape(scan->text + scan->start, length, text);
-    *sound = decoded >= 0;
-    text[*sound ? decoded : 0] = '\0';
-    return text;
-}
-
 /* Emit a JSON value whose first token was just read; its text is known to be in normal form. */
 static void emit_json(struct writing *writing, struct mmgr__jscan *scan, enum mmgr__jscan_kind kind)
 {
@@ -171,7 +111,7 @@ static void emit_json(struct writing *writing, struct mmgr__jscan *scan, enum mm
         end(writing, map);
         return;
     }
-    text = token_text(scan, kind, &sound);
+    text = mmgr__yaml_token_text(scan, kind, &sound);
     if (text == NULL)
         writing->failed = 1;
     else if (kind == MMGR__JSCAN_STRING || kind == MMGR__JSCAN_KEY)
@@ -179,86 +119,6 @@ static void emit_json(struct writing *writing, struct mmgr__jscan *scan, enum mm
     else
         emit_plain(writing, text);
     mmgr__free(text);
-}
-
-static int has_doubles(struct mmgr__strings *names)
-{
-    mmgr__strings_sort(names);
-    for (size_t i = 1; i < names->count; i++) {
-        if (strcmp(names->items[i - 1], names->items[i]) == 0)
-            return 1;
-    }
-    return 0;
-}
-
-static int put_normal(struct mmgr__buf *json, struct mmgr__jscan *scan, enum mmgr__jscan_kind kind);
-
-static int put_items(struct mmgr__buf *json, struct mmgr__jscan *scan, int map)
-{
-    enum mmgr__jscan_kind last = map ? MMGR__JSCAN_OBJECT_END : MMGR__JSCAN_ARRAY_END, kind;
-    struct mmgr__strings names = {0};
-    const char *comma = "";
-    int possible = 1;
-
-    mmgr__buf_puts(json, map ? "{" : "[");
-    while (possible && (kind = mmgr__jscan_next(scan)) != last && kind != MMGR__JSCAN_ERROR) {
-        if (!map || kind == MMGR__JSCAN_KEY) {
-            mmgr__buf_puts(json, comma);
-            comma = ",";
-        }
-        if (kind == MMGR__JSCAN_KEY) {
-            char *name = mmgr__strndup(scan->text + scan->start, scan->end - scan->start);
-
-            json->failed |= name == NULL || !mmgr__strings_add(&names, name);
-            mmgr__free(name);
-        }
-        possible = put_normal(json, scan, kind);
-    }
-    mmgr__buf_puts(json, map ? "}" : "]");
-    /* YAML refuses the same name twice. */
-    possible = possible && !has_doubles(&names);
-    mmgr__strings_free(&names);
-    return possible;
-}
-
-/* Write a JSON value as our reader would make it of YAML; 0 when YAML cannot hold it at all. */
-static int put_normal(struct mmgr__buf *json, struct mmgr__jscan *scan, enum mmgr__jscan_kind kind)
-{
-    char *text;
-    int possible;
-
-    if (kind == MMGR__JSCAN_OBJECT || kind == MMGR__JSCAN_ARRAY)
-        return put_items(json, scan, kind == MMGR__JSCAN_OBJECT);
-    text = token_text(scan, kind, &possible);
-    if (text == NULL) {
-        json->failed = 1;
-    } else if (kind == MMGR__JSCAN_STRING || kind == MMGR__JSCAN_KEY) {
-        mmgr__buf_json_string(json, text);
-        mmgr__buf_puts(json, kind == MMGR__JSCAN_KEY ? ":" : "");
-    } else {
-        mmgr__buf_puts(json, text);
-    }
-    mmgr__free(text);
-    return possible;
-}
-
-/* Depth that still fits into a file below the maps around it. */
-#define DEPTH_MAX 56
-
-/* *natural: this value would come back from YAML byte for byte. */
-static enum mmgr_result check_natural(const char *value, size_t length, int *natural)
-{
-    struct mmgr__jscan scan;
-    struct mmgr__buf json = {0};
-    enum mmgr_result result;
-
-    mmgr__jscan_init(&scan, value, length);
-    scan.max_depth = DEPTH_MAX;
-    *natural = put_normal(&json, &scan, mmgr__jscan_next(&scan)) && json.length == length &&
-               memcmp(json.data, value, length) == 0;
-    result = json.failed ? mmgr__oom() : MMGR_OK;
-    mmgr__buf_free(&json);
-    return result;
 }
 
 static void emit_value(struct writing *writing, const char *value, size_t length)
@@ -320,7 +180,7 @@ static enum mmgr_result add_extra(const struct mmgr__extra *extra, void *user)
     int ours = strcmp(extra->name, MMGR__YAML_FILES_KEY) == 0 ||
                strcmp(extra->name, MMGR__YAML_JSON_KEY) == 0;
     int natural = 0;
-    enum mmgr_result result = check_natural(extra->value, extra->value_length, &natural);
+    enum mmgr_result result = mmgr__yaml_check_natural(extra->value, extra->value_length, &natural);
 
     mmgr__buf_json_string(&normal, extra->name);
     mmgr__buf_puts(&normal, ":");
@@ -345,7 +205,7 @@ static enum mmgr_result add_field(struct model *model, const struct mmgr__field 
     char *member;
 
     if (field->kind == MMGR__FIELD_OBJECT)
-        result = check_natural(text, strlen(text), &natural);
+        result = mmgr__yaml_check_natural(text, strlen(text), &natural);
     if (result != MMGR_OK || natural)
         return result == MMGR_OK ? add_member(model, field, field->name, NULL, 0) : result;
     member = mmgr__printf("\"%s\":%s", field->name, text);

@@ -16,9 +16,11 @@ static enum mmgr_result add(const char *path, const char *key)
     mmgr_store *store = NULL;
     enum mmgr_result result;
 
-    snprintf(json, sizeof json,
-             "{\"key\":\"%s\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\",\"base\":\"sd-1\","
-             "\"path\":\"%s\"}", key, key);
+    snprintf(
+        json, sizeof json,
+        "{\"key\":\"%s\",\"name\":\"N\",\"type\":\"main\",\"format\":\"diffusers\",\"base\":\"sd-1\","
+        "\"path\":\"%s\"}",
+        key, key);
     result = mmgr_record_from_json(json, &record);
     if (result == MMGR_OK)
         result = mmgr_store_open(&options, &store);

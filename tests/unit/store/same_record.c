@@ -35,7 +35,8 @@ static const char *extra_difference(const mmgr_record *one, const mmgr_record *t
     mmgr__strings_sort(&a);
     mmgr__strings_sort(&b);
     for (size_t i = 0; i < a.count || i < b.count; i++) {
-        const char *left = i < a.count ? a.items[i] : NULL, *right = i < b.count ? b.items[i] : NULL;
+        const char *left = i < a.count ? a.items[i] : NULL,
+                   *right = i < b.count ? b.items[i] : NULL;
 
         if (found == NULL && differ(left, right)) {
             snprintf(name, sizeof name, "%s, %s", left != NULL ? left : "nothing",

@@ -28,14 +28,16 @@ static uint32_t random_below(uint32_t bound)
 #define PICK(table) table[random_below(sizeof table / sizeof table[0])]
 
 static const char *const pieces[] = {
-    " ", "  ", "\t", "\n", "\n\n", "\r\n", "\r", "'", "\"", "\\", "\\n", ":", ": ", " #", "#", "- ", "-", "? ",
-    "%", "@", "`", "&a", "*a", "!t", "!!int ", "|", ">", "{", "}", "[", "]", ",", "a", "a", "b c", "word", "null",
-    "~", "Null", "true", "FALSE", "yes", "No", "on", "off", "y", "=", "<<", "---", "...", "%YAML 1.1", "1", "-1",
-    "+1", "017", "0x1F", "0o17", "0b11", "1_000", "1e5", "1.5", ".5", "5.", ".inf", "-.INF", ".NaN", "12:30:45",
-    "190:20:30.15", "2024-01-31", "2024-01-31T12:00:00Z", "2001-12-14 21:59:43.10 -5", "\xc2\x85", "\xe2\x80\xa8",
-    "\xe2\x80\xa9", "\xef\xbb\xbf", "\xef\xbf\xbe", "\xc2\xa0", "\xc2\x9f", "\x7f", "\x01", "\x1b", "\xe2\x80\x8b",
-    "\xc3\xa4", "\xe6\xbc\xa2\xe5\xad\x97", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf", "\xee\x80\x80", "_json",
-    "_files", "key: value", "- item", "modelmgr_store: 1",
+    " ", "  ", "\t", "\n", "\n\n", "\r\n", "\r", "'", "\"", "\\", "\\n", ":", ": ", " #", "#",
+    "- ", "-", "? ", "%", "@", "`", "&a", "*a", "!t", "!!int ", "|", ">", "{", "}", "[", "]", ",",
+    "a", "a", "b c", "word", "null", "~", "Null", "true", "FALSE", "yes", "No", "on", "off", "y",
+    "=", "<<", "---", "...", "%YAML 1.1", "1", "-1", "+1", "017", "0x1F", "0o17", "0b11", "1_000",
+    "1e5", "1.5", ".5", "5.", ".inf", "-.INF", ".NaN", "12:30:45", "190:20:30.15", "2024-01-31",
+    "2024-01-31T12:00:00Z", "2001-12-14 21:59:43.10 -5", "\xc2\x85", "\xe2\x80\xa8",
+    "\xe2\x80\xa9", "\xef\xbb\xbf", "\xef\xbf\xbe", "\xc2\xa0", "\xc2\x9f", "\x7f", "\x01",
+    "\x1b", "\xe2\x80\x8b", "\xc3\xa4", "\xe6\xbc\xa2\xe5\xad\x97", "\xf0\x9f\x98\x80",
+    "\xf4\x8f\xbf\xbf", "\xee\x80\x80", "_json", "_files", "key: value", "- item",
+    "modelmgr_store: 1",
 };
 
 /* A text of a few pieces; without control characters where none may be. */
@@ -76,8 +78,8 @@ static void put_space(struct mmgr__buf *json)
 /* A string with escapes where none are needed; `sound`: of characters. */
 static void put_string(struct mmgr__buf *json, int sound)
 {
-    static const char *const escapes[] = {"\\u0041", "\\/", "\\ud83d\\ude00", "\\u00e4", "\\u2028", "\\ud800",
-                                          "\\u0000"};
+    static const char *const escapes[] = {"\\u0041", "\\/",     "\\ud83d\\ude00", "\\u00e4",
+                                          "\\u2028", "\\ud800", "\\u0000"};
     char *text = random_text(1);
 
     mmgr__buf_json_string(json, text);
@@ -91,8 +93,9 @@ static void put_string(struct mmgr__buf *json, int sound)
 
 static void put_value(struct mmgr__buf *json, int depth)
 {
-    static const char *const scalars[] = {"null", "true", "false", "0", "-0", "1.50", "1e400", "-1E-7",
-                                          "12345678901234567890123", "{}", "[]", "\"\"", "[[[]]]"};
+    static const char *const scalars[] = {
+        "null", "true", "false", "0",     "-0", "1.50", "1e400", "-1E-7", "12345678901234567890123",
+        "{}",   "[]",   "\"\"",  "[[[]]]"};
     uint32_t kind = random_below(depth > 0 ? 5 : 3), count = random_below(4);
     int map = kind == 4;
 
@@ -123,8 +126,23 @@ static void put_value(struct mmgr__buf *json, int depth)
 /* Members that no release knows, with names that look like others. */
 static void put_unknown(struct mmgr__buf *json)
 {
-    static const char *const names[] = {"_json", "_files", "names", "Name", "key ", "<<", "~", "null", "5", "a: b",
-                                        "- x", "# y", "\xf0\x9f\x98\x80", "x\\ny", "\\u0078", "", "true"};
+    static const char *const names[] = {"_json",
+                                        "_files",
+                                        "names",
+                                        "Name",
+                                        "key ",
+                                        "<<",
+                                        "~",
+                                        "null",
+                                        "5",
+                                        "a: b",
+                                        "- x",
+                                        "# y",
+                                        "\xf0\x9f\x98\x80",
+                                        "x\\ny",
+                                        "\\u0078",
+                                        "",
+                                        "true"};
     uint32_t first = random_below(sizeof names / sizeof names[0]), count = random_below(4);
 
     for (uint32_t i = 0; i < count; i++) {
@@ -167,24 +185,31 @@ static void put_list(struct mmgr__buf *json, const char *name)
 
 static char *random_json(int number)
 {
-    static const char *const keys[] = {"null", "true", "1e", "0x", "-", "---", "_json", "2024-01-", "12", "a"};
-    static const char *const terms[] = {"sd-1", "~", "yes", "1.5", "- x", "#", "a: b", "\xc3\xa4", "'", "\xef\xbb\xbf"};
+    static const char *const keys[] = {"null", "true",  "1e",       "0x", "-",
+                                       "---",  "_json", "2024-01-", "12", "a"};
+    static const char *const terms[] = {"sd-1", "~",    "yes",      "1.5", "- x",
+                                        "#",    "a: b", "\xc3\xa4", "'",   "\xef\xbb\xbf"};
     struct mmgr__buf json = {0};
     char *taken;
 
-    mmgr__buf_printf(&json, "{\"key\":\"%s%d\",\"type\":\"main\",\"format\":\"diffusers\",\"path\":\"p%d ",
+    mmgr__buf_printf(&json,
+                     "{\"key\":\"%s%d\",\"type\":\"main\",\"format\":\"diffusers\",\"path\":\"p%d ",
                      PICK(keys), number, number);
-    mmgr__buf_printf(&json, "%s\",\"name\":\"%s\",\"base\":\"%s\"", PICK(terms), PICK(terms), PICK(terms));
+    mmgr__buf_printf(&json, "%s\",\"name\":\"%s\",\"base\":\"%s\"", PICK(terms), PICK(terms),
+                     PICK(terms));
     for (int i = 0; i < 3; i++)
         put_member(&json, i == 0 ? "description" : i == 1 ? "source" : "revision", i == 0);
-    mmgr__buf_printf(&json, ",\"variant\":\"%s\",\"hash\":\"a:%u\"", PICK(terms), random_below(100));
+    mmgr__buf_printf(&json, ",\"variant\":\"%s\",\"hash\":\"a:%u\"", PICK(terms),
+                     random_below(100));
     put_member(&json, "source_api_response", 1);
     put_member(&json, "cover_image", 1);
     put_list(&json, "tags");
     put_list(&json, "trigger_phrases");
-    mmgr__buf_printf(&json, ",\"upcast_attention\":%s,\"file_size\":%u,\"created_at\":\"2024-01-31T12:00:00Z\"",
-                     random_below(2) ? "true" : "false", random_below(1000));
-    mmgr__buf_puts(&json, ",\"updated_at\":\"2024-01-31T12:00:00.5Z\",\"default_settings\":{\"a\":");
+    mmgr__buf_printf(
+        &json, ",\"upcast_attention\":%s,\"file_size\":%u,\"created_at\":\"2024-01-31T12:00:00Z\"",
+        random_below(2) ? "true" : "false", random_below(1000));
+    mmgr__buf_puts(&json,
+                   ",\"updated_at\":\"2024-01-31T12:00:00.5Z\",\"default_settings\":{\"a\":");
     put_value(&json, 3);
     mmgr__buf_puts(&json, "}");
     put_unknown(&json);
@@ -199,8 +224,10 @@ static void add_files(mmgr_record_builder *builder)
     uint32_t count = random_below(4);
 
     for (uint32_t i = 0; i < count; i++) {
-        char *text = random_text(0), *path = mmgr__printf("%u/%s", i, text), hash[] = "0e5", other[] = "1234";
-        struct mmgr__file file = {.path = path, .size = random_below(1000), .sha256 = random_below(2) ? hash : NULL};
+        char *text = random_text(0), *path = mmgr__printf("%u/%s", i, text), hash[] = "0e5",
+             other[] = "1234";
+        struct mmgr__file file = {
+            .path = path, .size = random_below(1000), .sha256 = random_below(2) ? hash : NULL};
 
         if (mmgr__path_check_relative(path) != MMGR_OK)
             path[1] = '\0';
@@ -271,7 +298,8 @@ static void compare_all(mmgr_record *const *records, int from)
         }
     }
     for (int kind = 0; kind < 2; kind++) {
-        assert_ok(kinds[kind]->remove(selves[kind], mmgr_record_text(records[from], MMGR_FIELD_KEY)));
+        assert_ok(
+            kinds[kind]->remove(selves[kind], mmgr_record_text(records[from], MMGR_FIELD_KEY)));
         kinds[kind]->close(selves[kind]);
     }
 }
@@ -280,7 +308,8 @@ static void both_stores_agree(void **state)
 {
     for (int round = 0; round < ROUNDS; round++) {
         mmgr_record *records[RECORDS];
-        struct mmgr__adding adding = {.records = (const mmgr_record *const *)records, .count = RECORDS};
+        struct mmgr__adding adding = {.records = (const mmgr_record *const *)records,
+                                      .count = RECORDS};
 
         for (int i = 0; i < RECORDS; i++)
             records[i] = random_record(i);
@@ -333,8 +362,10 @@ static void one_byte_is_seen(void **state)
 /* The control: a text that lost its quotes in the file is another text. */
 static void lost_quotes_are_seen(void **state)
 {
-    mmgr_record *record = simple_record("k", "N", "sd-1", "p", "\"description\":\"x \",\"created_at\":"
-                                        "\"2024-01-31T12:00:00Z\",\"updated_at\":\"2024-01-31T12:00:00Z\"");
+    mmgr_record *record =
+        simple_record("k", "N", "sd-1", "p",
+                      "\"description\":\"x \",\"created_at\":"
+                      "\"2024-01-31T12:00:00Z\",\"updated_at\":\"2024-01-31T12:00:00Z\"");
     struct mmgr__adding adding = {.records = (const mmgr_record *const *)&record, .count = 1};
     void *self = open_kind(1);
     mmgr_record *got;
@@ -361,7 +392,8 @@ static void lost_quotes_are_seen(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(both_stores_agree), TEST(one_byte_is_seen), TEST(lost_quotes_are_seen)};
+    const struct CMUnitTest tests[] = {TEST(both_stores_agree), TEST(one_byte_is_seen),
+                                       TEST(lost_quotes_are_seen)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

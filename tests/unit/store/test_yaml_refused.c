@@ -13,9 +13,9 @@
 #define HEAD    VERSION "models:\n"
 #define FIELDS  "    name: N\n    type: main\n    format: diffusers\n    base: sd-1\n"
 /* Lines 3 to 8 of a store. */
-#define ONE     HEAD "  a:\n" FIELDS "    path: pa\n"
-#define TWO     ONE "  b:\n" FIELDS
-#define NESTED  "[[[[[[[[[[[[[[[["
+#define ONE    HEAD "  a:\n" FIELDS "    path: pa\n"
+#define TWO    ONE "  b:\n" FIELDS
+#define NESTED "[[[[[[[[[[[[[[[["
 
 #define OTHER MMGR_ERR_STORE_INCOMPATIBLE
 #define WRONG MMGR_ERR_INVALID_CONFIG
@@ -35,8 +35,8 @@ static const struct refusal {
     {"[]\n", OTHER, 1, 1, "no record store", NULL, NULL, 0},
     {"hello\n", OTHER, 1, 1, "no record store", NULL, NULL, 0},
     {"models: {}\n", OTHER, 1, 1, "has no modelmgr_store", NULL, NULL, 0},
-    {"# models\n\n__metadata__:\n  version: 3.0.0\nsd-1/main/model:\n  path: x\n  model_format: diffusers\n", OTHER, 3, 1,
-     "no record store", NULL, NULL, 0},
+    {"# models\n\n__metadata__:\n  version: 3.0.0\nsd-1/main/model:\n  path: x\n  model_format: diffusers\n",
+     OTHER, 3, 1, "no record store", NULL, NULL, 0},
     {"a: 1\nb: [2, 3]\n", OTHER, 1, 1, "no record store", NULL, NULL, 0},
     {"%!PS-Adobe-3.0\n%%EOF\n", OTHER, 1, 2, "", NULL, NULL, 0},
     {"%YAML 1.1\n", OTHER, 2, 1, "", NULL, NULL, 0},
@@ -44,8 +44,10 @@ static const struct refusal {
     {"---\n---\n", OTHER, 2, 1, "one document", NULL, NULL, 0},
     {ONE "---\n" ONE, OTHER, 9, 1, "one document", NULL, NULL, 0},
     {"...\n# c\n", OTHER, 1, 1, "", NULL, NULL, 0},
-    {"SQLite format 3\0\020\0\001\001", OTHER, 1, 16, "", NULL, NULL, 22},
-    {"\x7f" "ELF\x02\x01\x01", OTHER, 1, 1, "", NULL, NULL, 0},
+    {"SQLite format 3\0\020\0\001\001", OTHER, 1, 16, "", NULL, NULL, 20},
+    {"\x7f"
+     "ELF\x02\x01\x01",
+     OTHER, 1, 1, "", NULL, NULL, 0},
     {"\x89PNG\r\n\x1a\n", OTHER, 1, 1, "", NULL, NULL, 0},
     {"# \xff\n", OTHER, 1, 3, "", NULL, NULL, 0},
     {"# c\n# \x01\n", OTHER, 2, 3, "", NULL, NULL, 0},
@@ -57,7 +59,8 @@ static const struct refusal {
     /* its version */
     {"modelmgr_store: 2\n", OTHER, 1, 17, "newer release", NULL, NULL, 0},
     {"modelmgr_store: 2\nmodels: [x]\nnew: !thing\n", OTHER, 3, 6, "tags", NULL, NULL, 0},
-    {"models: {a: 5}\nmodelmgr_store: 18446744073709551615\n", OTHER, 2, 17, "newer release", NULL, NULL, 0},
+    {"models: {a: 5}\nmodelmgr_store: 18446744073709551615\n", OTHER, 2, 17, "newer release", NULL,
+     NULL, 0},
     {"modelmgr_store: one\n", OTHER, 1, 17, "no version", NULL, NULL, 0},
     {"modelmgr_store: 0\n", OTHER, 1, 17, "no version", NULL, NULL, 0},
     {"modelmgr_store: -1\n", OTHER, 1, 17, "no version", NULL, NULL, 0},
@@ -88,40 +91,48 @@ static const struct refusal {
     {ONE "    description x\n", OTHER, 10, 1, "", NULL, NULL, 0},
     {ONE "    tags: [a, b\n", OTHER, 10, 1, "", NULL, NULL, 0},
     {ONE "    name: @x\n", OTHER, 9, 11, "", NULL, NULL, 0},
-    {"\xef\xbb\xbf" "a: 'b\n", OTHER, 2, 1, "", NULL, NULL, 0},
+    {"\xef\xbb\xbf"
+     "a: 'b\n",
+     OTHER, 2, 1, "", NULL, NULL, 0},
     /* a model */
     {HEAD "  a: 5\n", WRONG, 3, 6, "must have a map", "key", NULL, 0},
     {HEAD "  a:\n", WRONG, 3, 5, "must have a map", "key", NULL, 0},
     {HEAD "  a: [x]\n", WRONG, 3, 6, "must have a map", "key", NULL, 0},
     {HEAD "  a: {}\n", WRONG, 3, 6, "is missing", "name", NULL, 0},
     {HEAD "  a b:\n" FIELDS "    path: p\n", WRONG, 4, 5, "letters, digits", "key", "a b", 0},
-    {HEAD "  'a/../b':\n" FIELDS "    path: p\n", WRONG, 4, 5, "letters, digits", "key", "a/../b", 0},
+    {HEAD "  'a/../b':\n" FIELDS "    path: p\n", WRONG, 4, 5, "letters, digits", "key", "a/../b",
+     0},
     {HEAD "  '':\n" FIELDS "    path: p\n", WRONG, 4, 5, "another key", "key", "", 0},
     {ONE "    key: b\n", WRONG, 9, 10, "another key", "key", NULL, 0},
     {ONE "    key:\n", WRONG, 9, 9, "another key", "key", NULL, 0},
     {TWO, WRONG, 10, 5, "is missing", "path", "b", 0},
     {TWO "    path: pa\n", TAKEN, 14, 11, "already that of model a", "path", "a", 0},
-    {HEAD "  a:\n" FIELDS "    path: /m/pa\n  b:\n" FIELDS "    path: /m/./x//../pa\n", TAKEN, 14, 11, "already that of model a",
-     "path", "a", 0},
+    {HEAD "  a:\n" FIELDS "    path: /m/pa\n  b:\n" FIELDS "    path: /m/./x//../pa\n", TAKEN, 14,
+     11, "already that of model a", "path", "a", 0},
     /* a field of each kind */
     {ONE "    description: [x]\n", WRONG, 9, 18, "must be text", "description", NULL, 0},
     {ONE "    variant: {x: 1}\n", WRONG, 9, 14, "must be text", "variant", NULL, 0},
     {ONE "    created_at: [2024]\n", WRONG, 9, 17, "must be text", "created_at", NULL, 0},
     {ONE "    created_at: yesterday\n", WRONG, 9, 17, "must be a time", "created_at", NULL, 0},
-    {ONE "    updated_at: 2024-02-30T00:00:00Z\n", WRONG, 9, 17, "must be a time", "updated_at", NULL, 0},
+    {ONE "    updated_at: 2024-02-30T00:00:00Z\n", WRONG, 9, 17, "must be a time", "updated_at",
+     NULL, 0},
     {ONE "    tags: x, y\n", WRONG, 9, 11, "must be a list", "tags", NULL, 0},
     {ONE "    tags: {x: y}\n", WRONG, 9, 11, "must be a list", "tags", NULL, 0},
     {ONE "    tags: [x, [y]]\n", WRONG, 9, 15, "must be text", "tags", NULL, 0},
     {ONE "    tags:\n    - x\n    - ''\n", WRONG, 10, 5, "empty item", "tags", NULL, 0},
     {ONE "    bases: [sdxl]\n", WRONG, 9, 12, "must contain the base", "bases", NULL, 0},
-    {ONE "    upcast_attention: maybe\n", WRONG, 9, 23, "true or false", "upcast_attention", NULL, 0},
-    {ONE "    upcast_attention: 'true'\n", WRONG, 9, 23, "true or false", "upcast_attention", NULL, 0},
+    {ONE "    upcast_attention: maybe\n", WRONG, 9, 23, "true or false", "upcast_attention", NULL,
+     0},
+    {ONE "    upcast_attention: 'true'\n", WRONG, 9, 23, "true or false", "upcast_attention", NULL,
+     0},
     {ONE "    file_size: big\n", WRONG, 9, 16, "must be a number", "file_size", NULL, 0},
     {ONE "    file_size: -1\n", WRONG, 9, 16, "whole number", "file_size", NULL, 0},
     {ONE "    file_size: 1.5\n", WRONG, 9, 16, "whole number", "file_size", NULL, 0},
     {ONE "    file_size: [1]\n", WRONG, 9, 16, "must be a number", "file_size", NULL, 0},
-    {ONE "    default_settings: wide\n", WRONG, 9, 23, "must be an object", "default_settings", NULL, 0},
-    {ONE "    default_settings: [x]\n", WRONG, 9, 23, "must be an object", "default_settings", NULL, 0},
+    {ONE "    default_settings: wide\n", WRONG, 9, 23, "must be an object", "default_settings",
+     NULL, 0},
+    {ONE "    default_settings: [x]\n", WRONG, 9, 23, "must be an object", "default_settings", NULL,
+     0},
     {ONE "    hash: abc\n", WRONG, 9, 11, "algorithm:digest", "hash", NULL, 0},
     {ONE "    source_url: file:///etc/passwd\n", WRONG, 9, 17, "http", "source_url", NULL, 0},
     {ONE "    revision: \"a\\nb\"\n", WRONG, 9, 15, "control character", "revision", NULL, 0},
@@ -150,17 +161,24 @@ static const struct refusal {
     {ONE "    _files: [{path: [f]}]\n", WRONG, 9, 21, "bad path", "_files", NULL, 0},
     {ONE "    _files: [{path: f, size: x}]\n", WRONG, 9, 30, "bad size", "_files", NULL, 0},
     {ONE "    _files: [{path: f, size: -1}]\n", WRONG, 9, 30, "bad size", "_files", NULL, 0},
-    {ONE "    _files: [{path: f, size: 9223372036854775808}]\n", WRONG, 9, 30, "bad size", "_files", NULL, 0},
+    {ONE "    _files: [{path: f, size: 9223372036854775808}]\n", WRONG, 9, 30, "bad size", "_files",
+     NULL, 0},
     {ONE "    _files: [{path: f, size: [1]}]\n", WRONG, 9, 30, "bad size", "_files", NULL, 0},
-    {ONE "    _files: [{path: f, mtime_ns: --1}]\n", WRONG, 9, 34, "bad mtime_ns", "_files", NULL, 0},
-    {ONE "    _files: [{path: f, inode: 18446744073709551616}]\n", WRONG, 9, 31, "bad inode", "_files", NULL, 0},
-    {ONE "    _files: [{path: f, flags: 4294967296}]\n", WRONG, 9, 31, "bad flags", "_files", NULL, 0},
-    {ONE "    _files: [{path: f, sha256: {x: 1}}]\n", WRONG, 9, 32, "bad sha256", "_files", NULL, 0},
-    {ONE "    _files: [{path: f, sha265: aa}]\n", WRONG, 9, 24, "unknown member", "_files", NULL, 0},
+    {ONE "    _files: [{path: f, mtime_ns: --1}]\n", WRONG, 9, 34, "bad mtime_ns", "_files", NULL,
+     0},
+    {ONE "    _files: [{path: f, inode: 18446744073709551616}]\n", WRONG, 9, 31, "bad inode",
+     "_files", NULL, 0},
+    {ONE "    _files: [{path: f, flags: 4294967296}]\n", WRONG, 9, 31, "bad flags", "_files", NULL,
+     0},
+    {ONE "    _files: [{path: f, sha256: {x: 1}}]\n", WRONG, 9, 32, "bad sha256", "_files", NULL,
+     0},
+    {ONE "    _files: [{path: f, sha265: aa}]\n", WRONG, 9, 24, "unknown member", "_files", NULL,
+     0},
     {ONE "    _files: [{path: ../f}]\n", WRONG, 9, 21, "unsafe path", "_files", NULL, 0},
     {ONE "    _files: [{path: /etc/passwd}]\n", WRONG, 9, 21, "unsafe path", "_files", NULL, 0},
     {ONE "    _files: [{path: x/../../f}]\n", WRONG, 9, 21, "unsafe path", "_files", NULL, 0},
-    {ONE "    _files: [{path: f}, {path: g}, {path: f}]\n", WRONG, 9, 13, "twice", "_files", NULL, 0},
+    {ONE "    _files: [{path: f}, {path: g}, {path: f}]\n", WRONG, 9, 13, "twice", "_files", NULL,
+     0},
 };
 #define COUNT (sizeof refusals / sizeof refusals[0])
 
@@ -191,8 +209,8 @@ static void check(const struct refusal *refusal, const char *path, enum mmgr_res
         (field != NULL && strcmp(field, refusal->field) != 0) ||
         strcmp(subject != NULL ? subject : "", wanted) != 0)
         fail_msg("%s\n-> %s: %s (field %s, subject %s)\nwanted %d:%d: %s (field %s, subject %s)",
-                 refusal->text, mmgr_result_name(result), message, field, subject, refusal->line, refusal->column,
-                 refusal->part, refusal->field, wanted);
+                 refusal->text, mmgr_result_name(result), message, field, subject, refusal->line,
+                 refusal->column, refusal->part, refusal->field, wanted);
 }
 
 static void unchanged(const char *path, const char *text, size_t length)
@@ -254,7 +272,8 @@ static void broken_while_open_and_repaired(void **state)
     mmgr_record *record = simple_record("new", "N", "sd-1", "p", "");
     mmgr_store *store;
 
-    put_file(path, HEAD "  x:\n" FIELDS "    path: p\n", strlen(HEAD "  x:\n" FIELDS "    path: p\n"));
+    put_file(path, HEAD "  x:\n" FIELDS "    path: p\n",
+             strlen(HEAD "  x:\n" FIELDS "    path: p\n"));
     store = open_store(path);
     for (size_t i = 0; i < COUNT; i++) {
         char name[32], text[512];

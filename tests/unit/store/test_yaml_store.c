@@ -75,7 +75,8 @@ static const struct {
     {HEAD MODEL("b", "pb") MODEL("a", "pa"), "a=Nn pa| ;b=Nn pb| ;", HEAD "  b:\n"},
     {"", "", VERSION "models:\n  z:\n"},
     {"# only a comment", "", "# only a comment\n" VERSION},
-    {"# only a comment\n\n  # and one more\n", "", "# only a comment\n\n  # and one more\n" VERSION},
+    {"# only a comment\n\n  # and one more\n", "",
+     "# only a comment\n\n  # and one more\n" VERSION},
     {"# only a comment\r\n", "", "# only a comment\r\n" VERSION},
     {"---\n", "", "---\n" VERSION},
     {"--- # nothing\n", "", "--- # nothing\n" VERSION},
@@ -85,7 +86,8 @@ static const struct {
     {VERSION "models:\n", "", HEAD "  z:\n"},
     {VERSION "models: ~\n", "", HEAD "  z:\n"},
     {VERSION "models: {}\n", "", HEAD "  z:\n"},
-    {"# one\n\n# two: 2\n---\n # three\n" ONE, "a=Nn pa| ;", "# one\n\n# two: 2\n---\n # three\n" HEAD},
+    {"# one\n\n# two: 2\n---\n # three\n" ONE, "a=Nn pa| ;",
+     "# one\n\n# two: 2\n---\n # three\n" HEAD},
     {"%YAML 1.1\n# c\n--- # d\n" ONE, "a=Nn pa| ;", "%YAML 1.1\n# c\n--- # d\n" HEAD},
     {"%YAML 1.1\n--- {modelmgr_store: 1, models: {}}\n", "", VERSION "models:\n  z:\n"},
     {"# c\n--- {modelmgr_store: 1, models: {}}\n", "", "# c\n" VERSION "models:\n  z:\n"},
@@ -97,13 +99,17 @@ static const struct {
     {"# c\rmodelmgr_store: 1\rmodels: {}\r", "", "# c\r" HEAD},
     {"# c\xe2\x80\xa8modelmgr_store: 1\n", "", "# c\xe2\x80\xa8" HEAD},
     {"{modelmgr_store: 1, models: {a: {name: Nn, type: main, format: diffusers, base: sd-1, path: pa,\n"
-     "  tags: [x, 'y z', \"w\"]}}}\n", "a=Nn pa| [\"x\",\"y z\",\"w\"];", HEAD},
+     "  tags: [x, 'y z', \"w\"]}}}\n",
+     "a=Nn pa| [\"x\",\"y z\",\"w\"];", HEAD},
     {"\"modelmgr_store\": '1'\n'models':\n  \"a\":\n    \"name\": \"Nn\"\n    'type': 'main'\n"
-     "    format: \"diffusers\"\n    base: 'sd-1'\n    path: 'pa'\n", "a=Nn pa| ;", "modelmgr_store: '1'\nmodels:\n"},
-    {ONE "    description: >-\n      folded\n      text\n\n      end\n    tags:\n    - x # no tag\n    - \"#y\"\n",
+     "    format: \"diffusers\"\n    base: 'sd-1'\n    path: 'pa'\n",
+     "a=Nn pa| ;", "modelmgr_store: '1'\nmodels:\n"},
+    {ONE
+     "    description: >-\n      folded\n      text\n\n      end\n    tags:\n    - x # no tag\n    - \"#y\"\n",
      "a=Nn pa|folded text\nend [\"x\",\"#y\"];", HEAD},
     {ONE "    description: \"a \\x41\\t\\u00e4 \\\n      b\"\n", "a=Nn pa|a A\t\xc3\xa4 b ;", HEAD},
-    {HEAD "  a:\n    name: 0x10\n    type: main\n    format: diffusers\n    base: sd-1\n    path: 2024-01-31\n"
+    {HEAD
+     "  a:\n    name: 0x10\n    type: main\n    format: diffusers\n    base: sd-1\n    path: 2024-01-31\n"
      "    description: true\n    tags: [1, yes, 1.50, .inf]\n",
      "a=0x10 2024-01-31|true [\"1\",\"yes\",\"1.50\",\".inf\"];", HEAD "  a:\n    name: '0x10'\n"},
     {ONE "    description: ~\n    tags:\n    hash: null\n", "a=Nn pa| ;", HEAD},
@@ -145,54 +151,51 @@ static void hand_written(void **state)
 
 #define STAMPS "    created_at: '2024-01-31T12:00:00Z'\n    updated_at: '2024-01-31T12:00:00Z'\n"
 
-static const char arranged[] =
-    "# Mine; keep it in this order.\n"
-    "\n"
-    "#  - and the blanks\n"
-    "zebra: 0x1F\n"
-    "models:\n"
-    "  second:\n"
-    "    path: p2\n"
-    "    tags:\n"
-    "    - x\n"
-    "    future_list:\n"
-    "    - 1.50\n"
-    "    - yes, no\n"
-    "    - a: {}\n"
-    "      'null': null\n"
-    "    name: Two\n"
-    "    bases:\n"
-    "    - sd-1\n"
-    "    base: sd-1\n" STAMPS
-    "    format: diffusers\n"
-    "    type: main\n"
-    "  first:\n"
-    "    type: hologram\n"
-    "    name: One\n"
-    "    format: diffusers\n"
-    "    base: sd-1\n"
-    "    bases:\n"
-    "    - sd-1\n"
-    "    path: p1\n" STAMPS
-    "    _json:\n"
-    "    - '\"odd\" : [ 1 , 2 ]'\n"
-    "    - '\"\\u0061\":1,\"_files\":2'\n"
-    "    _files:\n"
-    "    - path: f\n"
-    "      size: 1\n"
-    "      sha256: aa\n"
-    "      mtime_ns: -1\n"
-    "      device: 18446744073709551615\n"
-    "      inode: 9223372036854775808\n"
-    "      flags: 4294967295\n"
-    "modelmgr_store: 1\n"
-    "last:\n"
-    "  deep:\n"
-    "  - - ''\n"
-    "    - '5'\n"
-    "    - 5\n"
-    "    - ~\n"
-    "  7: of nine\n";
+static const char arranged[] = "# Mine; keep it in this order.\n"
+                               "\n"
+                               "#  - and the blanks\n"
+                               "zebra: 0x1F\n"
+                               "models:\n"
+                               "  second:\n"
+                               "    path: p2\n"
+                               "    tags:\n"
+                               "    - x\n"
+                               "    future_list:\n"
+                               "    - 1.50\n"
+                               "    - yes, no\n"
+                               "    - a: {}\n"
+                               "      'null': null\n"
+                               "    name: Two\n"
+                               "    bases:\n"
+                               "    - sd-1\n"
+                               "    base: sd-1\n" STAMPS "    format: diffusers\n"
+                               "    type: main\n"
+                               "  first:\n"
+                               "    type: hologram\n"
+                               "    name: One\n"
+                               "    format: diffusers\n"
+                               "    base: sd-1\n"
+                               "    bases:\n"
+                               "    - sd-1\n"
+                               "    path: p1\n" STAMPS "    _json:\n"
+                               "    - '\"odd\" : [ 1 , 2 ]'\n"
+                               "    - '\"\\u0061\":1,\"_files\":2'\n"
+                               "    _files:\n"
+                               "    - path: f\n"
+                               "      size: 1\n"
+                               "      sha256: aa\n"
+                               "      mtime_ns: -1\n"
+                               "      device: 18446744073709551615\n"
+                               "      inode: 9223372036854775808\n"
+                               "      flags: 4294967295\n"
+                               "modelmgr_store: 1\n"
+                               "last:\n"
+                               "  deep:\n"
+                               "  - - ''\n"
+                               "    - '5'\n"
+                               "    - 5\n"
+                               "    - ~\n"
+                               "  7: of nine\n";
 
 /* The text of the file with one part replaced by another. */
 static void expect(const char *path, const char *part, const char *by)
@@ -201,7 +204,8 @@ static void expect(const char *path, const char *part, const char *by)
     const char *at = strstr(arranged, part);
 
     assert_non_null(at);
-    snprintf(wanted, sizeof wanted, "%.*s%s%s", (int)(at - arranged), arranged, by, at + strlen(part));
+    snprintf(wanted, sizeof wanted, "%.*s%s%s", (int)(at - arranged), arranged, by,
+             at + strlen(part));
     assert_string_equal(text, wanted);
     free(text);
 }
@@ -216,11 +220,13 @@ static void arrangement_stays(void **state)
     add_z(store);
     assert_ok(mmgr_store_delete(store, "z"));
     /* Two members in one item are two from then on. */
-    expect(path, "    - '\"\\u0061\":1,\"_files\":2'\n", "    - '\"\\u0061\":1'\n    - '\"_files\":2'\n");
+    expect(path, "    - '\"\\u0061\":1,\"_files\":2'\n",
+           "    - '\"\\u0061\":1'\n    - '\"_files\":2'\n");
     put_file(path, arranged, strlen(arranged));
     assert_ok(mmgr_store_delete(store, "first"));
-    expect(path, strstr(arranged, "  first:\n"), "modelmgr_store: 1\nlast:\n  deep:\n  - - ''\n    - '5'\n"
-                                                 "    - 5\n    - ~\n  7: of nine\n");
+    expect(path, strstr(arranged, "  first:\n"),
+           "modelmgr_store: 1\nlast:\n  deep:\n  - - ''\n    - '5'\n"
+           "    - 5\n    - ~\n  7: of nine\n");
     assert_ok(mmgr_store_close(store));
 }
 
@@ -241,11 +247,13 @@ static void unknown_members_stay(void **state)
     assert_string_equal(record->extra, "\"odd\" : [ 1 , 2 ],\"\\u0061\":1,\"_files\":2");
     assert_string_equal(mmgr_record_text(record, MMGR_FIELD_TYPE), "hologram");
     assert_true(record->files[0].mtime_ns == -1 && record->files[0].device == UINT64_MAX);
-    assert_true(record->files[0].inode == UINT64_C(1) << 63 && record->files[0].flags == UINT32_MAX);
+    assert_true(record->files[0].inode == UINT64_C(1) << 63 &&
+                record->files[0].flags == UINT32_MAX);
     mmgr_record_unref(record);
     assert_ok(mmgr_store_get(store, "second", &record));
-    assert_string_equal(record->extra, "\"future_list\":[1.50,\"yes, no\",{\"a\":{},\"null\":null}],"
-                                       "\"odd2\":{\"a\":1,\"a\":2}");
+    assert_string_equal(record->extra,
+                        "\"future_list\":[1.50,\"yes, no\",{\"a\":{},\"null\":null}],"
+                        "\"odd2\":{\"a\":1,\"a\":2}");
     mmgr_record_unref(record);
     assert_ok(mmgr_store_close(store));
 }
@@ -254,11 +262,23 @@ static void unknown_members_stay(void **state)
 static void odd_members(void **state)
 {
     static const char *const members[] = {
-        "\"x\":\"\\ud800\"", "\"x\":\"\\u0000\"", "\"x\":{\"\\ud800\":1}", "\"x\":[\"a\",\"\\u0000b\"]",
-        "\"x\":{\"a\":1,\"a\":2}", "\"x\": 1", "\"x\":[1, 2]", "\"\\u0078\":1", "\"x\":\"\\u0041\"",
+        "\"x\":\"\\ud800\"",
+        "\"x\":\"\\u0000\"",
+        "\"x\":{\"\\ud800\":1}",
+        "\"x\":[\"a\",\"\\u0000b\"]",
+        "\"x\":{\"a\":1,\"a\":2}",
+        "\"x\": 1",
+        "\"x\":[1, 2]",
+        "\"\\u0078\":1",
+        "\"x\":\"\\u0041\"",
         "\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[0]]]]]]]]]]]]]]]]]]]]]]]]]]]"
-        "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",        "\"_files\":[]", "\"_json\":{}", "\"\":\"\"", "\"<<\":{\"=\":\"<<\"}",
-        "\"x\":\"- a\\n\\t: b # c \\u2028\"", "\"x\":-0.0e+5",
+        "]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        "\"_files\":[]",
+        "\"_json\":{}",
+        "\"\":\"\"",
+        "\"<<\":{\"=\":\"<<\"}",
+        "\"x\":\"- a\\n\\t: b # c \\u2028\"",
+        "\"x\":-0.0e+5",
     };
     const char *path = store_file();
     mmgr_store *store = open_store(path);
@@ -352,7 +372,8 @@ static void rights_stay(void **state)
 
 static void a_link_stays(void **state)
 {
-    const char *path = store_file(), *inner = in_folder("inner"), *real = in_folder("inner/real.yaml");
+    const char *path = store_file(), *inner = in_folder("inner"),
+               *real = in_folder("inner/real.yaml");
     struct stat st;
     mmgr_store *store;
     char *text;
@@ -379,7 +400,8 @@ static void a_link_stays(void **state)
 /* What a killed process, or somebody with bad intent, left in the place of the temporary file. */
 static void leftovers_do_no_harm(void **state)
 {
-    const char *path = store_file(), *temporary = in_folder(".store.yaml.mmgr-tmp"), *victim = in_folder("victim");
+    const char *path = store_file(), *temporary = in_folder(".store.yaml.mmgr-tmp"),
+               *victim = in_folder("victim");
     char *text;
 
     for (int kind = 0; kind < 3; kind++) {
@@ -423,13 +445,15 @@ static int edit_now(enum mmgr__io_op op, const char *name, void *user)
     other = in_folder("editor");
     if (editor->how == 2)
         return unlink(editor->path);
-    put_file(editor->how == 0 ? editor->path : other, HEAD MODEL("edited", "pe"), strlen(HEAD MODEL("edited", "pe")));
+    put_file(editor->how == 0 ? editor->path : other, HEAD MODEL("edited", "pe"),
+             strlen(HEAD MODEL("edited", "pe")));
     return editor->how == 0 ? 0 : rename(other, editor->path);
 }
 
 static void an_edit_during_our_save(void **state)
 {
-    static const char *const kept[] = {"edited", "edited", ""}, *const then[] = {"edited z", "edited z", "z"};
+    static const char *const kept[] = {"edited", "edited", ""}, *const then[] = {"edited z",
+                                                                                 "edited z", "z"};
 
     for (int how = 0; how < 3; how++) {
         struct editor editor = {store_file(), how, 0};
@@ -441,8 +465,8 @@ static void an_edit_during_our_save(void **state)
         store = open_store(editor.path);
         assert_ok(mmgr_store_changes(store, &before));
         mmgr__io_set_hook(edit_now, &editor);
-        assert_error(mmgr_store_add(store, record, NULL), MMGR_ERR_BUSY, "was edited at the same moment", NULL,
-                     editor.path);
+        assert_error(mmgr_store_add(store, record, NULL), MMGR_ERR_BUSY,
+                     "was edited at the same moment", NULL, editor.path);
         mmgr__io_set_hook(NULL, NULL);
         assert_int_equal(editor.done, 1);
         assert_string_equal(names_in(folder), how == 2 ? "" : "store.yaml");
@@ -465,10 +489,11 @@ static void an_edit_during_our_save(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(hand_written),    TEST(arrangement_stays),    TEST(unknown_members_stay),
-        TEST(odd_members),     TEST(many_names),           TEST(too_large_to_save),
-        TEST(rights_stay),     TEST(a_link_stays),         TEST(leftovers_do_no_harm),
-        TEST(an_edit_during_our_save),
+        TEST(hand_written),         TEST(arrangement_stays),
+        TEST(unknown_members_stay), TEST(odd_members),
+        TEST(many_names),           TEST(too_large_to_save),
+        TEST(rights_stay),          TEST(a_link_stays),
+        TEST(leftovers_do_no_harm), TEST(an_edit_during_our_save),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

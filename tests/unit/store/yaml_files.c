@@ -49,7 +49,8 @@ const char *names_in(const char *path)
         size_t used = strlen(names);
 
         if (strcmp(entries[i]->d_name, ".") != 0 && strcmp(entries[i]->d_name, "..") != 0)
-            snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? " " : "", entries[i]->d_name);
+            snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? " " : "",
+                     entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);
