@@ -78,14 +78,15 @@ static void put_space(struct mmgr__buf *json)
 /* A string with escapes where none are needed; `sound`: of characters. */
 static void put_string(struct mmgr__buf *json, int sound)
 {
-    static const char *const escapes[] = {"\\u0041", "\\/",     "\\ud83d\\ude00", "\\u00e4",
-                                          "\\u2028", "\\ud800", "\\u0000"};
+    static const char *const escapes[] = {"\\u0041", "\\/",      "\\ud83d\\ude00",
+                                          "\\u00e4", "\\u001B", "\\u2028",
+                                          "\\ud800", "\\u0000"};
     char *text = random_text(1);
 
     mmgr__buf_json_string(json, text);
     if (random_below(6) == 0) {
         json->length--; /* the quote */
-        mmgr__buf_puts(json, escapes[random_below(sound ? 5 : 7)]);
+        mmgr__buf_puts(json, escapes[random_below(sound ? 6 : 8)]);
         mmgr__buf_puts(json, "\"");
     }
     mmgr__free(text);
