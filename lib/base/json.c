@@ -78,6 +78,8 @@ void mmgr__jscan_init(struct mmgr__jscan *scan, const char *text, size_t length)
     scan->state = WANT_VALUE;
 }
 
+const char mmgr__jscan_not_utf8[] = "a string is not valid UTF-8";
+
 static enum mmgr__jscan_kind broken(struct mmgr__jscan *scan, size_t at, const char *problem)
 {
     scan->state = BROKEN;
@@ -158,7 +160,7 @@ static int read_string(struct mmgr__jscan *scan)
         at += skip;
     }
     if (wide && !mmgr__utf8_valid(text + start, at - start)) {
-        broken(scan, start, "a string is not valid UTF-8");
+        broken(scan, start, mmgr__jscan_not_utf8);
         return 0;
     }
     scan->start = start;

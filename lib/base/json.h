@@ -31,6 +31,7 @@ struct mmgr__jscan {
     uint64_t in_object[8];     /* bit per depth */
     int state;                 /* private */
 };
+extern const char mmgr__jscan_not_utf8[]; /* the problem of such a string; `at` is its start */
 void mmgr__jscan_init(struct mmgr__jscan *scan, const char *text, size_t length);
 enum mmgr__jscan_kind mmgr__jscan_next(struct mmgr__jscan *scan);
 /* Skip the value whose first token was just read (object, array: to its end). 0 on error. */

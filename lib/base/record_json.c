@@ -260,7 +260,7 @@ static enum mmgr_result read_unknown(struct mmgr_record *draft, struct unknown *
     enum mmgr__jscan_kind kind = mmgr__jscan_next(scan);
 
     if (!mmgr__jscan_skip(scan, kind))
-        return bad_json(draft, NULL, scan);
+        return bad_json(draft, name, scan);
     if (mmgr__strings_has(&unknown->names, name))
         return mmgr__record_bad(draft, name, "is there twice");
     if (unknown->names.count >= UNKNOWN_MAX)
@@ -402,6 +402,29 @@ static enum mmgr_result merge_unknown(struct mmgr_record *draft, const struct un
     return MMGR_OK;
 }
 
+/* Bytes that are no UTF-8: in which member? The scanner stops at the text that holds them. */
+static enum mmgr_result bad_utf8(const struct mmgr_record *draft, const char *json, size_t length)
+{
+    size_t at = mmgr__utf8_prefix(json, length);
+    char name[NAME_USUAL] = "";
+    struct mmgr__jscan scan;
+
+    mmgr__jscan_init(&scan, json, length);
+    mmgr__jscan_next(&scan);
+    while (mmgr__jscan_next(&scan) == MMGR__JSCAN_KEY) {
+        snprintf(name, sizeof name, "%.*s", (int)(scan.end - scan.start), json + scan.start);
+        if (!mmgr__jscan_skip(&scan, mmgr__jscan_next(&scan)))
+            break;
+        name[0] = '\0';
+    }
+    if (name[0] != '\0' && scan.problem == mmgr__jscan_not_utf8)
+        mmgr__record_bad(draft, name, "is not valid UTF-8 at byte %zu", at);
+    else
+        bad_document(draft, "its JSON is not valid UTF-8");
+    mmgr__error_set_offset(at);
+    return MMGR_ERR_INVALID_CONFIG;
+}
+
 enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *json, size_t length,
                                         size_t most, uint64_t *touched)
 {
@@ -416,7 +439,7 @@ enum mmgr_result mmgr__record_read_json(struct mmgr_record *draft, const char *j
         return bad_document(draft, why);
     }
     if (!mmgr__utf8_valid(json, length))
-        return bad_document(draft, "its JSON is not valid UTF-8");
+        return bad_utf8(draft, json, length);
     mmgr__jscan_init(&scan, json, length);
     kind = mmgr__jscan_next(&scan);
     if (kind == MMGR__JSCAN_ERROR || kind == MMGR__JSCAN_END)

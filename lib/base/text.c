@@ -159,7 +159,7 @@ static size_t ascii_words(const unsigned char *text, size_t left)
     return run;
 }
 
-int mmgr__utf8_valid(const char *text, size_t length)
+size_t mmgr__utf8_prefix(const char *text, size_t length)
 {
     const unsigned char *at = (const unsigned char *)text;
     while (length > 0) {
@@ -167,11 +167,16 @@ int mmgr__utf8_valid(const char *text, size_t length)
         if (step == 0)
             step = sequence(at, length);
         if (step == 0)
-            return 0;
+            break;
         at += step;
         length -= step;
     }
-    return 1;
+    return (size_t)((const char *)at - text);
+}
+
+int mmgr__utf8_valid(const char *text, size_t length)
+{
+    return mmgr__utf8_prefix(text, length) == length;
 }
 
 void mmgr__text_one_line(char *text)

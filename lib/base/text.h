@@ -21,6 +21,7 @@ void mmgr__buf_json_string(struct mmgr__buf *buf, const char *text); /* quoted a
 char *mmgr__buf_take(struct mmgr__buf *buf); /* owned text ("" when empty), or NULL when failed; resets */
 void mmgr__buf_free(struct mmgr__buf *buf);
 
+size_t mmgr__utf8_prefix(const char *text, size_t length); /* bytes from the start on that are valid */
 int mmgr__utf8_valid(const char *text, size_t length); /* strict: no overlongs, surrogates, > U+10FFFF */
 /* Make a text fit for one line of a message, in place: control characters become blanks, bytes that are not
  * UTF-8 become '?', a sequence cut at the end is dropped. */

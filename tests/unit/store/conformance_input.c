@@ -106,6 +106,9 @@ static void bad_input(void **state)
         {"\"config_path\":\"c\"", "config_path"}, /* no field of this kind */
         {"\"image_encoder_model_id\":\"x\"", "image_encoder_model_id"},
         {"\"no_such_field\":1", "no_such_field"},
+        {"\"name\":\"abc\xff\"", "name"},
+        {"\"tags\":[\"a\",\"\xc3\"],\"name\":\"N\"", "tags"},
+        {"\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]", "x"},
         {"\"name\":\"twice\",\"name\":\"again\"", "name"},
     };
     struct mmgr_store_options options = {.struct_size = sizeof options, .path = store_path()};
