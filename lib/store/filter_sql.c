@@ -128,6 +128,8 @@ static void put_in(struct mmgr__clause *clause, const struct mmgr__filter_test *
 static void put_condition(struct mmgr__clause *clause, const struct mmgr__filter_test *test,
                           enum mmgr_filter_op op, const char *item)
 {
+    int common;
+
     if (op == MMGR_FILTER_IN) {
         put_in(clause, test, item);
         return;
@@ -137,6 +139,10 @@ static void put_condition(struct mmgr__clause *clause, const struct mmgr__filter
         mmgr__clause_put(clause, " IS NOT NULL");
         return;
     }
+    /* SQLite takes each equality for a rare one, and would start at a type that half of all models have rather
+     * than at a name. */
+    common = op == MMGR_FILTER_EQ && test->field != NULL && test->field->kind == MMGR__FIELD_TERM;
+    mmgr__clause_put(clause, common ? "likelihood(" : "");
     mmgr__clause_put(clause, conditions[op].before);
     put_subject(clause, test, item, json_types[test->values[0].type]);
     mmgr__clause_put(clause, conditions[op].between);
@@ -144,6 +150,7 @@ static void put_condition(struct mmgr__clause *clause, const struct mmgr__filter
     mmgr__clause_text(clause, test->values[0].json);
     mmgr__clause_put(clause, ", '$')");
     mmgr__clause_put(clause, conditions[op].after);
+    mmgr__clause_put(clause, common ? ", 0.5)" : "");
 }
 
 /* Append the rows that hold the items of a list, up to the condition on an item; gives the name of

@@ -7,25 +7,14 @@
 
 #include "base/alloc.h"
 #include "base/record.h"
+#include "store/sqlite_db.h"
 
 sqlite3 *filter_db_open(void)
 {
     sqlite3 *db;
 
     if (sqlite3_open(":memory:", &db) == SQLITE_OK &&
-        sqlite3_exec(db,
-                     "CREATE TABLE mmgr_models(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
-                     " path TEXT NOT NULL UNIQUE, name TEXT NOT NULL, type TEXT NOT NULL,"
-                     " base TEXT NOT NULL, format TEXT NOT NULL, hash TEXT, source TEXT,"
-                     " revision TEXT, repo_variant TEXT, file_size INTEGER,"
-                     " created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
-                     " record TEXT NOT NULL) STRICT;"
-                     "CREATE INDEX mmgr_models_type ON mmgr_models(type);"
-                     "CREATE TABLE mmgr_tags(tag TEXT NOT NULL, id INTEGER NOT NULL,"
-                     " PRIMARY KEY(tag, id)) STRICT, WITHOUT ROWID;"
-                     "CREATE TABLE mmgr_bases(base TEXT NOT NULL, id INTEGER NOT NULL,"
-                     " PRIMARY KEY(base, id)) STRICT, WITHOUT ROWID;",
-                     NULL, NULL, NULL) == SQLITE_OK)
+        sqlite3_exec(db, mmgr__db_schema, NULL, NULL, NULL) == SQLITE_OK)
         return db;
     sqlite3_close(db);
     return NULL;
