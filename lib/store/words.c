@@ -87,7 +87,8 @@ enum mmgr_result mmgr__words_query(const char *text, char **query)
         if (!has_letters(&word))
             continue;
         count++;
-        put_word(word.excluded ? &unwanted : &wanted, &word, word.excluded ? " OR " : " AND ");
+        /* Side by side means "and", but passes over what the tokenizer finds no word in, such as a dash. */
+        put_word(word.excluded ? &unwanted : &wanted, &word, word.excluded ? " OR " : " ");
     }
     if (count > WORDS_MAX || wanted.length == 0) {
         mmgr__buf_free(&wanted);

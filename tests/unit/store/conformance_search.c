@@ -169,6 +169,8 @@ static void search_by_text(void **state)
         {"real photo", "t1 t2"},
         {"pho", "t1 t2 t3"},
         {"\"pho\"", ""},
+        {"photo \u2013 real", "t1 t2"}, /* a dash and a sign, which are no words, ask for nothing */
+        {"\u2602 photo -\u2602", "t1 t2 t3"},
         {"photo -real", "t3"},
         {"photo -\"photo real\"", "t2 t3"},
         {"cine", "t2"}, /* without its accent */
