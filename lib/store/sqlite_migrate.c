@@ -13,12 +13,12 @@
 #include "store/sqlite_db.h"
 
 /* 1 to 2: names with a prefix, one integer a model, the size as a column, the table of words. Rows that are
- * no JSON are taken over as they are. */
+ * no JSON, or whose members are of another kind, are taken over as they are. */
 static const char from_1[] =
     "INSERT INTO mmgr_models(key, path, name, type, base, format, hash, source, revision,"
     " repo_variant, file_size, created_at, updated_at, record)"
     " SELECT key, path, name, type, base, format, hash, source, revision, repo_variant,"
-    " CASE WHEN json_valid(record) AND json_type(record, '$.file_size') = 'integer'"
+    " CASE WHEN json_valid(record) AND typeof(json_extract(record, '$.file_size')) = 'integer'"
     " THEN json_extract(record, '$.file_size') END,"
     " created_at, updated_at, record FROM models ORDER BY rowid;"
     "INSERT INTO mmgr_tags(tag, id) SELECT t.tag, m.id FROM tags t JOIN mmgr_models m USING(key);"
@@ -31,7 +31,7 @@ static const char from_1[] =
     " CASE WHEN json_valid(m.record) THEN json_extract(m.record, '$.description') END,"
     " (SELECT group_concat(tag, ' ' || char(57344) || ' ') FROM mmgr_tags t WHERE t.id = m.id),"
     " (SELECT group_concat(value, ' ' || char(57344) || ' ') FROM json_each("
-    "   CASE WHEN json_valid(m.record) THEN json_extract(m.record, '$.trigger_phrases') END))"
+    "   CASE WHEN json_valid(m.record) THEN m.record END, '$.trigger_phrases'))"
     " FROM mmgr_models m;"
     "DROP TABLE files; DROP TABLE bases; DROP TABLE tags; DROP TABLE models; DROP TABLE meta";
 

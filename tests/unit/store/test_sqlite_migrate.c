@@ -312,6 +312,40 @@ static void planted_half_migration_is_seen(void **state)
     assert_false(is_old(path) || is_new(path));
 }
 
+/* Members of a kind that no release wrote are those of a broken row, which must not keep the rest from coming. */
+static void odd_members(void **state)
+{
+    static const char *const odd[] = {
+        "UPDATE models SET record = json_set(record, '$.trigger_phrases', 'no list')",
+        "UPDATE models SET record = json_set(record, '$.trigger_phrases', 5)",
+        "UPDATE models SET record = json_set(record, '$.trigger_phrases', json('{\"a\":[1]}'))",
+        "UPDATE models SET record = json_set(record, '$.description', json('[1]'))",
+        "UPDATE models SET record = replace(record, '\"key\":', '\"file_size\":99999999999999999999,\"key\":')",
+        "UPDATE models SET record = json_set(record, '$.file_size', 'large')",
+        "UPDATE models SET record = '5'",
+    };
+
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        const char *path = in_folder("store.db");
+        mmgr_record *record = NULL;
+        mmgr_store *store;
+        char change[512];
+        sqlite3 *db;
+
+        copy_file(golden(1, "db"), path);
+        snprintf(change, sizeof change, "%s WHERE key = 'main1'", odd[i]);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, change, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+        store = open_store(path);
+        assert_error(mmgr_store_get(store, "main1", &record), MMGR_ERR_INVALID_CONFIG, NULL, NULL,
+                     "main1");
+        assert_ok(mmgr_store_get(store, "ext1", &record));
+        mmgr_record_unref(record);
+        assert_ok(mmgr_store_close(store));
+    }
+}
+
 /* Several processes open the old store at once: one migrates, with one backup, and all go on. */
 static void many_first_openers(void **state)
 {
@@ -401,7 +435,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_golden_store), TEST(read_only_says_what_is_needed),
         TEST(killed_on_the_way),  TEST(refused_on_the_way),
-        TEST(planted_half_migration_is_seen), TEST(many_first_openers),
+        TEST(planted_half_migration_is_seen), TEST(many_first_openers), TEST(odd_members),
         TEST(adopted),            TEST(hosts_own_names),
     };
 
