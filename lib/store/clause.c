@@ -2,6 +2,8 @@
 /* Pieces of SQL with their values. */
 #include "store/clause.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 
 void mmgr__clause_put(struct mmgr__clause *clause, const char *sql)
@@ -22,14 +24,22 @@ static void add_value(struct mmgr__clause *clause, struct mmgr__clause_value val
     clause->values[clause->count++] = value;
 }
 
+void mmgr__clause_bytes(struct mmgr__clause *clause, const char *text, size_t length)
+{
+    char *copy = mmgr__alloc(length + 1);
+
+    if (copy == NULL) {
+        clause->failed = 1;
+        return;
+    }
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    add_value(clause, (struct mmgr__clause_value){.kind = 's', .text = copy, .length = length});
+}
+
 void mmgr__clause_text(struct mmgr__clause *clause, const char *value)
 {
-    char *copy = mmgr__strdup(value);
-
-    if (copy == NULL)
-        clause->failed = 1;
-    else
-        add_value(clause, (struct mmgr__clause_value){.kind = 's', .text = copy});
+    mmgr__clause_bytes(clause, value, strlen(value));
 }
 
 void mmgr__clause_integer(struct mmgr__clause *clause, int64_t value)
@@ -78,7 +88,8 @@ int mmgr__clause_bind(const struct mmgr__clause *clause, sqlite3_stmt *statement
         const struct mmgr__clause_value *value = &clause->values[i];
 
         if (value->kind == 's')
-            rc = sqlite3_bind_text(statement, (int)i + 1, value->text, -1, SQLITE_STATIC);
+            rc = sqlite3_bind_text(statement, (int)i + 1, value->text, (int)value->length,
+                                   SQLITE_STATIC);
         else if (value->kind == 'i')
             rc = sqlite3_bind_int64(statement, (int)i + 1, value->integer);
         else

@@ -12,6 +12,7 @@
 struct mmgr__clause_value {
     char kind; /* 's' text, 'i' integer, 'd' real */
     char *text;
+    size_t length; /* of the text, in bytes */
     int64_t integer;
     double real;
 };
@@ -26,6 +27,7 @@ struct mmgr__clause {
 void mmgr__clause_put(struct mmgr__clause *clause, const char *sql);
 /* Append "?" and its value, which is copied. */
 void mmgr__clause_text(struct mmgr__clause *clause, const char *value);
+void mmgr__clause_bytes(struct mmgr__clause *clause, const char *text, size_t length);
 void mmgr__clause_integer(struct mmgr__clause *clause, int64_t value);
 void mmgr__clause_real(struct mmgr__clause *clause, double value);
 /* Append the expression that gives a field of a row of mmgr_models, which is called m: NULL where it is not

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Orders of a search and cursors. A cursor holds the sort and the values of the last row's terms, as JSON in
- * hexadecimal: it needs no state on our side, and stays right when rows come and go. */
+/* Orders of a search and cursors. A cursor holds the sort and the values of the last row's terms, byte for byte
+ * in hexadecimal: it needs no state on our side, and stays right when rows come and go. The row may be a broken
+ * one, which must not end the list, so a text in it need not be UTF-8, nor a number be finite. */
 #include "store/order.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/json.h"
 
-#define CURSOR_MAX ((size_t)128 << 10)
+/* The longest field is 16 MiB of text; each byte takes two digits. */
+#define CURSOR_MAX ((size_t)33 << 20)
 
 static enum mmgr_result bad_sort(const char *sort, const char *why)
 {
@@ -91,19 +92,19 @@ void mmgr__order_put(const struct mmgr__order *order, struct mmgr__clause *claus
     }
 }
 
-static void put_value(struct mmgr__clause *clause, const json_t *value)
+static void put_value(struct mmgr__clause *clause, const struct mmgr__clause_value *value)
 {
-    if (json_is_string(value))
-        mmgr__clause_text(clause, json_string_value(value));
-    else if (json_is_integer(value))
-        mmgr__clause_integer(clause, json_integer_value(value));
+    if (value->kind == 's')
+        mmgr__clause_bytes(clause, value->text, value->length);
+    else if (value->kind == 'i')
+        mmgr__clause_integer(clause, value->integer);
     else
-        mmgr__clause_real(clause, json_real_value(value));
+        mmgr__clause_real(clause, value->real);
 }
 
 /* (a, b, …) > (?, ?, …): a form for which SQLite goes straight to the place in an index. */
-static void put_row_value(const struct mmgr__order *order, const json_t *cursor,
-                          struct mmgr__clause *clause)
+static void put_row_value(const struct mmgr__order *order,
+                          const struct mmgr__clause_value *values, struct mmgr__clause *clause)
 {
     mmgr__clause_put(clause, " AND (");
     for (size_t i = 0; i < order->count; i++) {
@@ -113,17 +114,17 @@ static void put_row_value(const struct mmgr__order *order, const json_t *cursor,
     mmgr__clause_put(clause, order->descending ? ") < (" : ") > (");
     for (size_t i = 0; i < order->count; i++) {
         mmgr__clause_put(clause, i > 0 ? ", " : "");
-        put_value(clause, json_array_get(cursor, i + 1));
+        put_value(clause, &values[i]);
     }
     mmgr__clause_put(clause, ")");
 }
 
 /* The same for a first term that may be NULL, which sorts before everything else. Two terms: it and the key. */
-static void put_null_safe(const struct mmgr__order *order, const json_t *cursor,
-                          struct mmgr__clause *clause)
+static void put_null_safe(const struct mmgr__order *order,
+                          const struct mmgr__clause_value *values, struct mmgr__clause *clause)
 {
-    const json_t *first = json_array_get(cursor, 1), *key = json_array_get(cursor, 2);
-    int at_null = json_is_null(first);
+    const struct mmgr__clause_value *first = &values[0], *key = &values[1];
+    int at_null = first->kind == 'n';
 
     mmgr__clause_put(clause, " AND (");
     if (!at_null) {
@@ -173,36 +174,64 @@ static char *unhex(const char *cursor, size_t *length, int *failed)
     return text;
 }
 
-static int fits(const struct mmgr__order *order, const json_t *cursor)
-{
-    const char *sort = json_string_value(json_array_get(cursor, 0));
+/* A value in a cursor: its kind, the length of what follows, and that. */
+#define VALUE_HEAD (1 + sizeof(uint32_t))
 
-    if (sort == NULL || strcmp(sort, order->sort) != 0 ||
-        json_array_size(cursor) != order->count + 1)
+/* Read the next value, which may be lent from the cursor; 0 when it is none. */
+static int next_value(const char **at, size_t *left, struct mmgr__clause_value *value)
+{
+    uint32_t length;
+
+    if (*left < VALUE_HEAD)
+        return 0;
+    *value = (struct mmgr__clause_value){.kind = **at};
+    memcpy(&length, *at + 1, sizeof length);
+    *at += VALUE_HEAD;
+    *left -= VALUE_HEAD;
+    if (length > *left)
+        return 0;
+    value->text = (char *)*at; /* the cast only undoes const */
+    value->length = length;
+    if (value->kind == 'i' && length == sizeof value->integer)
+        memcpy(&value->integer, *at, length);
+    else if (value->kind == 'd' && length == sizeof value->real)
+        memcpy(&value->real, *at, length);
+    else if (value->kind != 's' && !(value->kind == 'n' && length == 0))
+        return 0;
+    *at += length;
+    *left -= length;
+    return 1;
+}
+
+/* The values of a cursor's terms; 0 when it is none of this order. */
+static int read_values(const struct mmgr__order *order, const char *cursor, size_t left,
+                       struct mmgr__clause_value *values)
+{
+    struct mmgr__clause_value sort;
+
+    if (!next_value(&cursor, &left, &sort) || sort.length != strlen(order->sort) ||
+        memcmp(sort.text, order->sort, sort.length) != 0)
         return 0;
     for (size_t i = 0; i < order->count; i++) {
-        const json_t *value = json_array_get(cursor, i + 1);
-
-        if (!json_is_string(value) && !json_is_number(value) &&
-            !(json_is_null(value) && order->nullable && i == 0))
+        if (!next_value(&cursor, &left, &values[i]) ||
+            (values[i].kind == 'n' && !(order->nullable && i == 0)))
             return 0;
     }
-    return 1;
+    return left == 0;
 }
 
 enum mmgr_result mmgr__order_put_after(const struct mmgr__order *order, const char *cursor,
                                        struct mmgr__clause *clause)
 {
+    struct mmgr__clause_value values[MMGR__ORDER_TERMS];
     size_t length = 0;
     int failed;
-    char *text = unhex(cursor, &length, &failed);
-    json_t *values = text != NULL ? json_loadb(text, length, 0, NULL) : NULL;
+    char *bytes = unhex(cursor, &length, &failed);
 
-    mmgr__free(text);
     if (failed)
         return mmgr__oom();
-    if (values == NULL || !fits(order, values)) {
-        json_decref(values);
+    if (bytes == NULL || !read_values(order, bytes, length, values)) {
+        mmgr__free(bytes);
         mmgr__fail(MMGR_ERR_ARGUMENT, "the cursor does not belong to a search in this order");
         mmgr__error_set_field("cursor");
         return MMGR_ERR_ARGUMENT;
@@ -211,42 +240,60 @@ enum mmgr_result mmgr__order_put_after(const struct mmgr__order *order, const ch
         put_null_safe(order, values, clause);
     else
         put_row_value(order, values, clause);
-    json_decref(values);
+    mmgr__free(bytes);
     return MMGR_OK;
 }
 
-static json_t *value_of(sqlite3_stmt *statement, int column)
+static void put_hex(struct mmgr__buf *hex, const void *data, size_t length)
 {
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *bytes = data;
+
+    for (size_t i = 0; i < length; i++) {
+        mmgr__buf_append(hex, &digits[bytes[i] >> 4], 1);
+        mmgr__buf_append(hex, &digits[bytes[i] & 15], 1);
+    }
+}
+
+static void write_value(struct mmgr__buf *hex, char kind, const void *data, size_t size)
+{
+    uint32_t length = (uint32_t)size;
+
+    put_hex(hex, &kind, 1);
+    put_hex(hex, &length, sizeof length);
+    put_hex(hex, data, size);
+}
+
+static void write_column(struct mmgr__buf *hex, sqlite3_stmt *statement, int column)
+{
+    int64_t integer = sqlite3_column_int64(statement, column);
+    double real = sqlite3_column_double(statement, column);
+    const void *text;
+
     switch (sqlite3_column_type(statement, column)) {
     case SQLITE_NULL:
-        return json_null();
+        write_value(hex, 'n', NULL, 0);
+        return;
     case SQLITE_INTEGER:
-        return json_integer(sqlite3_column_int64(statement, column));
+        write_value(hex, 'i', &integer, sizeof integer);
+        return;
     case SQLITE_FLOAT:
-        return json_real(sqlite3_column_double(statement, column));
+        write_value(hex, 'd', &real, sizeof real);
+        return;
     default:
-        return json_stringn((const char *)sqlite3_column_text(statement, column),
-                            (size_t)sqlite3_column_bytes(statement, column));
+        text = sqlite3_column_text(statement, column);
+        hex->failed |= text == NULL;
+        if (text != NULL)
+            write_value(hex, 's', text, (size_t)sqlite3_column_bytes(statement, column));
     }
 }
 
 char *mmgr__order_cursor(const struct mmgr__order *order, sqlite3_stmt *statement, int column)
 {
-    static const char digits[] = "0123456789abcdef";
-    json_t *values = json_pack("[s]", order->sort);
     struct mmgr__buf hex = {0};
-    char *text;
-    int ok = values != NULL;
 
-    for (size_t i = 0; i < order->count && ok; i++)
-        ok = json_array_append_new(values, value_of(statement, column + (int)i)) == 0;
-    text = ok ? mmgr__json_dump(values) : NULL;
-    json_decref(values);
-    for (size_t i = 0; text != NULL && text[i] != '\0'; i++) {
-        mmgr__buf_append(&hex, &digits[(unsigned char)text[i] >> 4], 1);
-        mmgr__buf_append(&hex, &digits[(unsigned char)text[i] & 15], 1);
-    }
-    hex.failed |= text == NULL;
-    mmgr__free(text);
+    write_value(&hex, 's', order->sort, strlen(order->sort));
+    for (size_t i = 0; i < order->count; i++)
+        write_column(&hex, statement, column + (int)i);
     return mmgr__buf_take(&hex);
 }

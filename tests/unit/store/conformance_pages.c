@@ -3,6 +3,7 @@
 #include "conformance.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend.h"
@@ -119,6 +120,40 @@ static void pages_survive_changes(void **state)
     close_store(store);
 }
 
+/* A page may end at a value of any size: a number that no double holds, a text as long as its field allows. */
+static void pages_end_anywhere(void **state)
+{
+    static const char form[] = "{\"key\":\"%s\",\"name\":\"N\",\"type\":\"main\",\"format\":\"checkpoint\","
+                               "\"base\":\"sd-1\",\"path\":\"%s\",\"converted_at\":%s,"
+                               "\"description\":\"%0*d\"}";
+    static const char *const times[] = {"1e999", "-1e999", "-0.0", "1e-999", "9007199254740993"};
+    static const char *const sorts[] = {"converted_at", "-converted_at", "description"};
+    mmgr_store *store = open_here();
+    char *json = malloc(512 * 1024);
+    struct mmgr_search_options options = {.struct_size = sizeof options};
+
+    for (int i = 0; i < 5; i++) {
+        const char key[] = {(char)('a' + i), '\0'};
+        mmgr_record *record;
+
+        snprintf(json, 512 * 1024, form, key, key, times[i], 400 * 1024, i);
+        record = record_of(json);
+        assert_ok(mmgr_store_add(store, record, NULL));
+        mmgr_record_unref(record);
+    }
+    for (size_t i = 0; i < sizeof sorts / sizeof sorts[0]; i++) {
+        char all[64];
+
+        options.sort = sorts[i];
+        options.limit = 0;
+        snprintf(all, sizeof all, "%s", found(store, &options));
+        options.limit = 1;
+        assert_string_equal(found_by_pages(store, options), all);
+    }
+    free(json);
+    close_store(store);
+}
+
 static void add_many(void **state)
 {
     mmgr_store *store = open_here();
@@ -155,6 +190,7 @@ int conformance_pages(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(pages_follow_cursors),
+        TEST(pages_end_anywhere),
         TEST(pages_survive_changes),
         TEST(add_many),
     };

@@ -200,6 +200,10 @@ static void broken_rows_hide_nothing(void **state)
         ("UPDATE mmgr_models SET record = json_set(record, '$.bases', json('[\"flux\"]')) WHERE key "
          "= 'bad'"),
     };
+    static const char *const names[] = {
+        "UPDATE mmgr_models SET name = CAST(x'41ff42' AS TEXT) WHERE key = 'bad'",
+        "UPDATE mmgr_models SET name = CAST(x'410042' AS TEXT) WHERE key = 'bad'",
+    };
     const char *path = in_folder("store.db");
     struct mmgr_search_options options = {.struct_size = sizeof options, .sort = "description"};
     mmgr_store *store = open_store(path);
@@ -229,6 +233,17 @@ static void broken_rows_hide_nothing(void **state)
     assert_ok(mmgr_store_search(store, NULL, &list));
     assert_int_equal(mmgr_record_list_total(list), 1);
     mmgr_record_list_free(list);
+    /* A page that ends at a text which is none. */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        sql(path, names[i]);
+        options = (struct mmgr_search_options){.struct_size = sizeof options, .limit = 1};
+        assert_ok(mmgr_store_search(store, &options, &list));
+        assert_int_equal(mmgr_record_list_count(list), 0);
+        assert_non_null(mmgr_record_list_cursor(list));
+        options.cursor = mmgr_record_list_cursor(list);
+        assert_string_equal(found(store, &options), "good");
+        mmgr_record_list_free(list);
+    }
     assert_ok(mmgr_store_exists(store, "bad", &exists));
     assert_int_equal(exists, 1);
     assert_ok(mmgr_store_delete(store, "bad"));
