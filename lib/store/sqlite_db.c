@@ -183,7 +183,9 @@ static char *frozen_uri(const char *path)
 
 static int open_file(const char *path, enum mmgr__db_mode mode, sqlite3 **db)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    /* A host may have turned the shared cache on for its whole process; in it one connection's lock of a
+     * table refuses the others at once, without a busy handler. */
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
     char *uri;
     int rc;
 
@@ -193,7 +195,8 @@ static int open_file(const char *path, enum mmgr__db_mode mode, sqlite3 **db)
     uri = frozen_uri(path);
     if (uri == NULL)
         return SQLITE_NOMEM;
-    rc = sqlite3_open_v2(uri, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI,
+    rc = sqlite3_open_v2(uri, db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX |
+                                       SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_URI,
                          NULL);
     mmgr__free(uri);
     return rc;

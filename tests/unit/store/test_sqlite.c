@@ -455,6 +455,28 @@ static void locked_by_another(void **state)
     assert_ok(mmgr_store_close(store));
 }
 
+/* A host may share the caches of its connections; those of a store are its own, and readers do not wait. */
+static void shared_cache(void **state)
+{
+    const char *path = in_folder("store.db");
+    mmgr_record *record = NULL;
+    mmgr_store *store;
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_enable_shared_cache(1), SQLITE_OK);
+    store = open_store(path);
+    add_record(store, "k", "N", "sd-1", "p", "");
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE; UPDATE mmgr_models SET hash = 'x:y'", NULL,
+                                  NULL, NULL),
+                     SQLITE_OK);
+    assert_ok(mmgr_store_get(store, "k", &record));
+    sqlite3_enable_shared_cache(0);
+    mmgr_record_unref(record);
+    sqlite3_close(db);
+    assert_ok(mmgr_store_close(store));
+}
+
 static void unreadable(void **state)
 {
     const char *path = in_folder("store.db");
@@ -525,6 +547,7 @@ int main(void)
         TEST(settings),
         TEST(planted_trigger),
         TEST(broken_rows_hide_nothing),
+        TEST(shared_cache),
         TEST(manifest),
         TEST(manifest_with_doubles),
         TEST(adding_again),
