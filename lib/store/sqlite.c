@@ -16,7 +16,7 @@ struct sqlite_store {
     char *path;
     struct mmgr__store_place place;
     struct mmgr__db *writer; /* NULL when the store is only read */
-    enum mmgr__db_mode read_mode;
+    int guarded;             /* this user cannot write here: how to read depends on what others do */
     struct mmgr__store_host host; /* its handle is `writer`, for reading too */
     /* Of the pool, a leaf, never held while SQL runs; on a host's handle, held during each use. */
     pthread_mutex_t lock;
@@ -82,8 +82,66 @@ static enum mmgr_result end_write(struct sqlite_store *store, enum mmgr_result r
     return result;
 }
 
+static int may_write(const char *path)
+{
+    return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
+}
+
+/* A store that this user cannot write to is read without touching anything, unless a log beside
+ * it says that somebody is at work or has not finished. *stamp has no inode where it is read as usual. */
+static enum mmgr_result choose_read_mode(const struct sqlite_store *store,
+                                         enum mmgr__db_mode *mode, struct mmgr__db_stamp *stamp)
+{
+    struct stat st;
+    char *log;
+
+    *mode = MMGR__DB_READ;
+    *stamp = (struct mmgr__db_stamp){.inode = 0};
+    if (!store->guarded)
+        return MMGR_OK;
+    log = mmgr__printf("%s-wal", store->path);
+    if (log == NULL)
+        return mmgr__oom();
+    if ((mmgr__io_stat(AT_FDCWD, log, &st, 1) != 0 || st.st_size == 0) &&
+        mmgr__io_stat(AT_FDCWD, store->path, &st, 1) == 0) {
+        *mode = MMGR__DB_FROZEN;
+        *stamp = (struct mmgr__db_stamp){(uint64_t)st.st_dev, (uint64_t)st.st_ino,
+                                         (uint64_t)st.st_size, st.st_mtim};
+    }
+    mmgr__free(log);
+    return MMGR_OK;
+}
+
+static enum mmgr_result open_to_read(const struct sqlite_store *store, struct mmgr__db **db)
+{
+    struct mmgr__db_stamp stamp;
+    enum mmgr__db_mode mode;
+    enum mmgr_result result = choose_read_mode(store, &mode, &stamp);
+
+    if (result == MMGR_OK)
+        result = mmgr__db_open(store->path, mode, db);
+    if (result == MMGR_OK)
+        (*db)->frozen = stamp;
+    return result;
+}
+
+/* A connection that takes its file for frozen does not see what others write, and must not go on with it. */
+static int is_current(const struct sqlite_store *store, const struct mmgr__db *db)
+{
+    const struct mmgr__db_stamp *then = &db->frozen;
+    struct mmgr__db_stamp now;
+    enum mmgr__db_mode mode;
+
+    return then->inode == 0 ||
+           (choose_read_mode(store, &mode, &now) == MMGR_OK && now.inode == then->inode &&
+            now.device == then->device && now.size == then->size &&
+            now.modified.tv_sec == then->modified.tv_sec &&
+            now.modified.tv_nsec == then->modified.tv_nsec);
+}
+
 static enum mmgr_result take_reader(struct sqlite_store *store, struct mmgr__db **db)
 {
+    struct mmgr__db *idle;
     enum mmgr_result result;
 
     if (store->host.handle != NULL) {
@@ -94,15 +152,18 @@ static enum mmgr_result take_reader(struct sqlite_store *store, struct mmgr__db 
     pthread_mutex_lock(&store->lock);
     while (store->idle == NULL && store->readers >= READERS_MAX)
         pthread_cond_wait(&store->freed, &store->lock);
-    if (store->idle != NULL) {
-        *db = store->idle;
-        store->idle = (*db)->next;
-        pthread_mutex_unlock(&store->lock);
+    idle = store->idle;
+    if (idle != NULL)
+        store->idle = idle->next;
+    else
+        store->readers++;
+    pthread_mutex_unlock(&store->lock);
+    if (idle != NULL && is_current(store, idle)) {
+        *db = idle;
         return MMGR_OK;
     }
-    store->readers++;
-    pthread_mutex_unlock(&store->lock);
-    result = mmgr__db_open(store->path, store->read_mode, db);
+    mmgr__db_close(idle);
+    result = open_to_read(store, db);
     if (result != MMGR_OK) {
         pthread_mutex_lock(&store->lock);
         store->readers--;
@@ -125,33 +186,16 @@ static void give_reader(struct sqlite_store *store, struct mmgr__db *db)
     pthread_mutex_unlock(&store->lock);
 }
 
-static int may_write(const char *path)
-{
-    return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0;
-}
-
-/* A store that this user cannot write to is read without touching anything, unless a log beside
- * it says that somebody is at work or has not finished. */
-static enum mmgr__db_mode choose_read_mode(const char *path)
-{
-    char *folder = mmgr__path_dirname(path), *log = mmgr__printf("%s-wal", path);
-    enum mmgr__db_mode mode = MMGR__DB_READ;
-    struct stat st;
-
-    if (folder != NULL && log != NULL && (!may_write(path) || !may_write(folder)) &&
-        (mmgr__io_stat(AT_FDCWD, log, &st, 1) != 0 || st.st_size == 0))
-        mode = MMGR__DB_FROZEN;
-    mmgr__free(folder);
-    mmgr__free(log);
-    return mode;
-}
-
 static enum mmgr_result open_reader(struct sqlite_store *store)
 {
+    char *folder = mmgr__path_dirname(store->path);
     struct mmgr__db *db;
     enum mmgr_result result;
 
-    store->read_mode = choose_read_mode(store->path);
+    if (folder == NULL)
+        return mmgr__oom();
+    store->guarded = !may_write(store->path) || !may_write(folder);
+    mmgr__free(folder);
     result = take_reader(store, &db);
     if (result != MMGR_OK)
         return result;
@@ -323,13 +367,20 @@ static enum mmgr_result sqlite_changed(void *self, int *changed)
 {
     struct sqlite_store *store = self;
     enum mmgr_result result = MMGR_OK;
+    int outdated;
 
     if (store->host.handle != NULL)
         take_host(store);
+    outdated = store->writer != NULL && !is_current(store, store->writer);
+    if (outdated) {
+        mmgr__db_close(store->writer);
+        store->writer = NULL;
+    }
     if (store->writer == NULL)
-        result = mmgr__db_open(store->path, store->read_mode, &store->writer);
+        result = open_to_read(store, &store->writer);
     if (result == MMGR_OK)
         result = mmgr__db_changed(store->writer, changed);
+    *changed |= outdated;
     if (store->host.handle != NULL)
         give_host(store);
     return result;

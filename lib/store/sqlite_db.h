@@ -4,6 +4,7 @@
 #define STORE_SQLITE_DB_H
 
 #include <sqlite3.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "store/clause.h"
@@ -47,6 +48,12 @@ struct mmgr__db_cached {
 };
 #define MMGR__DB_CACHED 16
 
+/* A state of a file. */
+struct mmgr__db_stamp {
+    uint64_t device, inode, size;
+    struct timespec modified;
+};
+
 /* One connection; used by one thread at a time. */
 struct mmgr__db {
     sqlite3 *db;
@@ -56,6 +63,7 @@ struct mmgr__db {
     struct mmgr__db_cached cached[MMGR__DB_CACHED];
     uint64_t searches;
     int64_t version; /* of the data, when last looked at */
+    struct mmgr__db_stamp frozen; /* of the file that is read without locks; no inode: this is none */
     int adopted;           /* the handle is the host's */
     int nested;            /* the present transaction is a savepoint in one of the host */
     struct mmgr__db *next; /* in the list of idle readers */

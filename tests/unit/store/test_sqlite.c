@@ -535,6 +535,67 @@ static void read_only_folder(void **state)
     assert_int_equal(chmod(in_folder("sub"), 0755), 0);
 }
 
+/* Be a user who may only read the store in the folder "sub", or its owner again. */
+static void be_guest(int guest)
+{
+    static int root = -1;
+
+    if (root < 0)
+        root = geteuid() == 0;
+    if (root && !guest)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chmod(in_folder("sub/store.db"), guest ? 0444 : 0644), 0);
+    assert_int_equal(chmod(in_folder("sub"), guest ? 0555 : 0755), 0);
+    if (root && guest)
+        assert_int_equal(seteuid(65534), 0);
+}
+
+/* Also after a test that failed as a guest. */
+static int owner_remove(void **state)
+{
+    be_guest(0);
+    return folder_remove(state);
+}
+
+/* A user who cannot write sees what the owner does, also after the owner has left no log behind. */
+static void guests_see_changes(void **state)
+{
+    char path[4096 + 16];
+    struct mmgr_store_options options = {
+        .struct_size = sizeof options, .path = path, .flags = MMGR_STORE_READ_ONLY};
+    mmgr_store *store, *guest = NULL;
+    uint64_t before = 0, after = 0;
+    char key[16];
+
+    snprintf(path, sizeof path, "%s/sub/store.db", folder);
+    store = open_store(path);
+    assert_int_equal(chmod(folder, 0755), 0);
+    add_record(store, "k", "N", "sd-1", "p", "");
+    assert_ok(mmgr_store_close(store));
+    be_guest(1);
+    assert_ok(mmgr_store_open(&options, &guest));
+    assert_string_equal(found(guest, NULL), "k");
+    assert_ok(mmgr_store_changes(guest, &before));
+    be_guest(0);
+    store = open_store(path);
+    assert_ok(mmgr_store_delete(store, "k"));
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        add_record(store, key, "N", "sd-1", key, "");
+    }
+    assert_ok(mmgr_store_close(store));
+    be_guest(1);
+    struct mmgr_search_options last = {.struct_size = sizeof last, .path = "k199"};
+    mmgr_record *record = NULL;
+    assert_error(mmgr_store_get(guest, "k", &record), MMGR_ERR_UNKNOWN_MODEL, NULL, NULL, "k");
+    assert_string_equal(found(guest, &last), "k199");
+    assert_ok(mmgr_store_changes(guest, &after));
+    assert_int_equal(after, before + 1);
+    assert_ok(mmgr_store_changes(guest, &after));
+    assert_int_equal(after, before + 1);
+    assert_ok(mmgr_store_close(guest));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
 
 int main(void)
@@ -548,6 +609,7 @@ int main(void)
         TEST(planted_trigger),
         TEST(broken_rows_hide_nothing),
         TEST(shared_cache),
+        cmocka_unit_test_setup_teardown(guests_see_changes, folder_make, owner_remove),
         TEST(manifest),
         TEST(manifest_with_doubles),
         TEST(adding_again),
