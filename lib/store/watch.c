@@ -31,8 +31,9 @@ struct mmgr__store_watch {
     int stop, files; /* descriptors; files -1: only by looking */
 };
 
-/* Take the waiting events; 1 when one is about the store, or when some were lost. */
-static int concerns_store(const struct mmgr__store_watch *watch)
+/* Take the waiting events; 1 when one is about the store, or when some were lost. *gone: no more will come,
+ * because the folder is no longer there under its name. */
+static int concerns_store(const struct mmgr__store_watch *watch, int *gone)
 {
     char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
     int found = 0;
@@ -42,7 +43,8 @@ static int concerns_store(const struct mmgr__store_watch *watch)
         for (ssize_t at = 0; at < got;) {
             const struct inotify_event *event = (const struct inotify_event *)(events + at);
 
-            found |= (event->mask & (IN_Q_OVERFLOW | IN_IGNORED)) != 0 ||
+            *gone |= (event->mask & (IN_IGNORED | IN_MOVE_SELF)) != 0;
+            found |= (event->mask & (IN_Q_OVERFLOW | IN_IGNORED | IN_MOVE_SELF)) != 0 ||
                      (event->len > 0 &&
                       strncmp(event->name, watch->name, strlen(watch->name)) == 0);
             at += (ssize_t)(sizeof *event + event->len);
@@ -75,14 +77,19 @@ static void *run(void *argument)
     size_t next = DELAYS; /* of the delays: the one that comes next; DELAYS: nothing is expected */
 
     for (;;) {
-        int wait = next < DELAYS ? delays_ms[next] : watch->files >= 0 ? -1 : LOOK_MS;
+        int wait = next < DELAYS ? delays_ms[next] : fds[1].fd >= 0 ? -1 : LOOK_MS;
         int ready = poll(fds, 2, wait);
 
         if (fds[0].revents != 0 || (ready < 0 && errno != EINTR))
             return NULL;
         if (ready > 0 && fds[1].revents != 0) {
-            if (concerns_store(watch))
+            int gone = 0;
+
+            if (concerns_store(watch, &gone))
                 next = 0;
+            /* Another folder may come to stand in its place. */
+            if (gone)
+                fds[1].fd = -1;
             continue;
         }
         if (ready == 0) {
@@ -95,7 +102,8 @@ static void *run(void *argument)
 /* The folder is watched, not the file: the log comes and goes, and a save replaces the file. */
 static int watch_folder(const struct mmgr__store_watch *watch)
 {
-    const uint32_t mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR;
+    const uint32_t mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
+                          IN_MOVE_SELF | IN_ONLYDIR;
     int fd;
 
     if (mmgr__store_on_network(watch->folder))

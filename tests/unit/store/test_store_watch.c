@@ -185,6 +185,33 @@ static void readers_are_told(void **state)
     close_watched(store);
 }
 
+/* Also a file, and a whole folder, that is put in the place of another. */
+static void replaced_folder(void **state)
+{
+    char path[4200], inner[4200], other[4200];
+    mmgr_store *store;
+
+    snprintf(inner, sizeof inner, "%s/inner", folder);
+    snprintf(other, sizeof other, "%s/other", folder);
+    snprintf(path, sizeof path, "%s/inner/store.yaml", folder);
+    add_elsewhere(path, "a");
+    /* Opened anew each time, so that no look of an earlier change finds it. */
+    store = open_watched(path);
+    assert_int_equal(rename(path, other), 0);
+    expect_change();
+    assert_string_equal(found(store, NULL), "");
+    assert_int_equal(rename(other, path), 0);
+    expect_change();
+    close_watched(store);
+    store = open_watched(path);
+    assert_int_equal(rename(inner, other), 0);
+    expect_change();
+    add_elsewhere(path, "b");
+    expect_change();
+    assert_string_equal(found(store, NULL), "b");
+    close_watched(store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
 
 int main(void)
@@ -192,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(other_processes_are_seen),       TEST(idle_costs_nothing),
         TEST(works_without_the_kernels_help), TEST(readers_are_told),
+        TEST(replaced_folder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
