@@ -410,7 +410,13 @@ enum mmgr_result mmgr__db_write(struct mmgr__db *db, enum mmgr__sql which, const
     va_start(args, types);
     result = prepare(db, which, &statement, types, args);
     va_end(args);
-    return result == MMGR_OK ? mmgr__db_step(db, statement, &row) : result;
+    if (result == MMGR_OK)
+        result = mmgr__db_step(db, statement, &row);
+    /* A host may have asked SQLite to count changes, which makes a row of each; a statement that is left in the
+     * middle keeps its transaction from ending. */
+    while (result == MMGR_OK && row)
+        result = mmgr__db_step(db, statement, &row);
+    return result;
 }
 
 static enum mmgr_result simple(struct mmgr__db *db, enum mmgr__sql which)

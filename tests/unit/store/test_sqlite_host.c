@@ -267,6 +267,23 @@ static void threads_under_the_hosts_lock(void **state)
     host_close(&host);
 }
 
+/* Each change then gives a row, and a statement that stands on one would keep transactions from ending. */
+static void host_counts_changes(void **state)
+{
+    struct host host;
+    mmgr_store *store = NULL;
+
+    host_open(&host);
+    run(&host, "PRAGMA count_changes=ON");
+    assert_ok(adopt(&host, 0, &store));
+    add_record(store, "k", "N", "sd-1", "p", "\"tags\":[\"a\",\"b\"]");
+    assert_ok(mmgr_store_update(store, "k", "{\"tags\":[\"c\"]}", NULL));
+    assert_string_equal(found(store, NULL), "k");
+    assert_ok(mmgr_store_delete(store, "k"));
+    assert_ok(mmgr_store_close(store));
+    host_close(&host);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
 
 int main(void)
@@ -274,7 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(beside_the_hosts_tables),
         TEST(inside_the_hosts_transaction),
-        TEST(refused), TEST(no_late_upgrade),
+        TEST(refused), TEST(no_late_upgrade), TEST(host_counts_changes),
         TEST(threads_under_the_hosts_lock),
     };
 
