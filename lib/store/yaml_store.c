@@ -131,10 +131,21 @@ static enum mmgr_result read_text(const struct yaml_store *store, char **text, s
     return error < 0 ? mmgr__fail_errno(-error, "read", store->path) : MMGR_OK;
 }
 
+/* When a file was changed, in nanoseconds since 1970; 0 when that is out of their range. */
+static int64_t time_of(const struct stamp *stamp)
+{
+    int64_t ns;
+
+    return __builtin_mul_overflow((int64_t)stamp->modified.tv_sec, INT64_C(1000000000), &ns) ||
+                   __builtin_add_overflow(ns, stamp->modified.tv_nsec, &ns)
+               ? 0
+               : ns;
+}
+
 static enum mmgr_result load(struct yaml_store *store, const struct stamp *stamp)
 {
     struct mmgr__yaml_file file = {.count = 0};
-    int64_t when = (int64_t)stamp->modified.tv_sec * 1000000000 + stamp->modified.tv_nsec;
+    int64_t when = time_of(stamp);
     size_t length = 0;
     char *text;
     enum mmgr_result result = read_text(store, &text, &length);

@@ -484,6 +484,26 @@ static void an_edit_during_our_save(void **state)
     }
 }
 
+/* A file may bear any time; one that no record can hold stands for the beginning of time. */
+static void far_times(void **state)
+{
+    const struct timespec far[2] = {{INT64_C(9300000000), 0}, {INT64_C(9300000000), 0}};
+    mmgr_record *record = NULL;
+    mmgr_store *store;
+    struct stat st;
+
+    put_file(store_file(), ONE, strlen(ONE));
+    assert_int_equal(utimensat(AT_FDCWD, store_file(), far, 0), 0);
+    assert_int_equal(stat(store_file(), &st), 0);
+    if (st.st_mtim.tv_sec != far[1].tv_sec)
+        skip(); /* a file system that does not keep it */
+    store = open_store(store_file());
+    assert_ok(mmgr_store_get(store, "a", &record));
+    assert_string_equal(mmgr_record_text(record, MMGR_FIELD_CREATED_AT), "1970-01-01T00:00:00.000Z");
+    mmgr_record_unref(record);
+    assert_ok(mmgr_store_close(store));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_remove)
 
 int main(void)
@@ -494,6 +514,7 @@ int main(void)
         TEST(many_names),           TEST(too_large_to_save),
         TEST(rights_stay),          TEST(a_link_stays),
         TEST(leftovers_do_no_harm), TEST(an_edit_during_our_save),
+        TEST(far_times),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
