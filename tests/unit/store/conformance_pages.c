@@ -95,6 +95,13 @@ static void pages_follow_cursors(void **state)
         assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, NULL, "cursor",
                      NULL);
     }
+    /* Half of one. */
+    options.cursor = cursor;
+    while (cursor[0] != '\0') {
+        cursor[strlen(cursor) - 1] = '\0';
+        assert_error(mmgr_store_search(store, &options, &list), MMGR_ERR_ARGUMENT, NULL, "cursor",
+                     NULL);
+    }
     assert_null(list);
     close_store(store);
 }
