@@ -249,7 +249,7 @@ full_tier() {
     say "Unit tests under valgrind"
     local valgrind=(valgrind --quiet --error-exitcode=99 --leak-check=full
         --suppressions=$PWD/tests/gates/valgrind.supp
-                    --errors-for-leak-kinds=definite)
+                    --errors-for-leak-kinds=definite --num-callers=40)
     "${valgrind[@]}" "$build/tests/gates/planted" leak >"$logs/valgrind-planted.log" 2>&1
     if [ $? -eq 99 ]; then
         step_passed

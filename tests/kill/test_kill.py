@@ -160,7 +160,7 @@ def test_kill_at_each_step(scenario, tmp_path):
     print(f"{scenario.name}: {count} steps, killed at {killed} of {len(points)}")
     assert found == []
     # A run has a few steps fewer when its bytes arrive in fewer pieces, as on a busy machine.
-    assert killed >= len(points) - max(2, len(points) // 10)
+    assert killed >= len(points) - max(2, len(points) // 5)
 
 
 def test_kill_again_during_recovery(scenario, tmp_path):
