@@ -273,12 +273,12 @@ static int check_fit(struct cli *cli)
         }
     }
     if (cli->operand_count < command->min_operands) {
-        return cli_fail_usage(cli, "%s needs %s; modelmgr %s --help tells more", command->name,
-                              command->usage, command->name);
+        return cli_fail_usage(cli, "an argument is missing: %s %s; modelmgr %s --help tells more",
+                              command->name, command->usage, command->name);
     }
     if (cli->operand_count > command->max_operands) {
-        return cli_fail_usage(cli, "%s: unexpected argument %s; modelmgr %s --help tells more",
-                              command->name, cli->operands[command->max_operands], command->name);
+        return cli_fail_usage(cli, "unexpected argument %s; modelmgr %s --help tells more",
+                              cli->operands[command->max_operands], command->name);
     }
     return 0;
 }

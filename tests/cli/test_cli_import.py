@@ -116,7 +116,7 @@ def test_failures(cli, tmp_path):
 
 
 @pytest.mark.parametrize("arguments,hint", [
-    (["import", "invokeai"], "import needs"),
+    (["import", "invokeai"], "an argument is missing: import "),
     (["import", "comfyui", "x"], "not comfyui"),
     (["import", "hf-cache", "x"], "not available in this release"),
     (["import", "yaml", "x", "--force"], "no option --force"),
