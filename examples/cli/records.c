@@ -254,9 +254,13 @@ static char *read_text(struct cli *cli, const char *path, int *status)
         *status = cli_fail(cli, errno == ENOENT || errno == ENOTDIR ? MMGR_ERR_PATH_NOT_FOUND
                                 : errno == EACCES ? MMGR_ERR_PERMISSION : MMGR_ERR_IO,
                            NULL, path, "%s: %s", path, strerror(errno));
-    } else if (length > MOST_RECORD_BYTES || memchr(text, '\0', length) != NULL) {
-        *status =
-            cli_fail(cli, MMGR_ERR_INVALID_FILE, NULL, path, "%s: this is no JSON record", path);
+    } else if (length > MOST_RECORD_BYTES) {
+        *status = cli_fail(cli, MMGR_ERR_TOO_LARGE, NULL, path,
+                           "%s: larger than a record can be (%u MiB)", path,
+                           MOST_RECORD_BYTES >> 20);
+    } else if (memchr(text, '\0', length) != NULL) {
+        *status = cli_fail(cli, MMGR_ERR_INVALID_FILE, NULL, path,
+                           "%s: holds a NUL byte, which no JSON text does", path);
     } else {
         text[length] = '\0';
     }

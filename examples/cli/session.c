@@ -61,12 +61,14 @@ int cli_open_config(struct cli *cli, mmgr_config **config)
     return status;
 }
 
-/* Whether looking may also recover: there is a root, and it can be written to. */
-static int is_writable(const mmgr_config *config)
+/* Whether looking may also recover: there is a root that can be written to, and the store that was
+ * named, if one was, is no slip of the pen that would become a new one. */
+static int may_recover(const mmgr_config *config, const char *store)
 {
     const char *root = mmgr_config_get(config, "root");
 
-    return root != NULL && access(root, W_OK | X_OK) == 0;
+    return root != NULL && access(root, W_OK | X_OK) == 0 &&
+           (store == NULL || access(store, F_OK) == 0);
 }
 
 int cli_open_manager(struct cli *cli, enum cli_access access, mmgr_manager **manager)
@@ -89,7 +91,7 @@ int cli_open_manager(struct cli *cli, enum cli_access access, mmgr_manager **man
         options.config = config;
         options.store_path = store;
         options.device = device;
-        if (access == CLI_PLAN || (access == CLI_LOOK && !is_writable(config))) {
+        if (access == CLI_PLAN || (access == CLI_LOOK && !may_recover(config, store))) {
             options.flags = MMGR_MANAGER_READ_ONLY;
         }
         if (cli_has(cli, OPT_LENIENT)) {
@@ -111,8 +113,7 @@ int cli_find_record(struct cli *cli, mmgr_store *store, const char *key_or_name,
     enum mmgr_result result = mmgr_store_get(store, key_or_name, record);
 
     // A name may hold what no key does, so a malformed key is just not a key.
-    if (result == MMGR_ERR_UNKNOWN_MODEL || result == MMGR_ERR_ARGUMENT ||
-        result == MMGR_ERR_INVALID_CONFIG) {
+    if (result == MMGR_ERR_UNKNOWN_MODEL || result == MMGR_ERR_ARGUMENT) {
         mmgr_record *named;
 
         result = mmgr_store_get_by_name(store, key_or_name, NULL, NULL, &named);

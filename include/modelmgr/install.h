@@ -435,9 +435,10 @@ enum mmgr_remove_mode {
  * @param key           Key.
  * @param mode          What to do with the files.
  * @param[out] deleted  Given: JSON array of the absolute paths that were deleted; may be NULL.
- * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_UNSAFE_PATH (the recorded path leads through a
- *   link); MMGR_ERR_STATE (read-only); MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_IO;
- *   MMGR_ERR_ARGUMENT; MMGR_ERR_NO_MEMORY.
+ * @return MMGR_OK; MMGR_ERR_UNKNOWN_MODEL; MMGR_ERR_INVALID_CONFIG (a broken row of the store, which
+ *   only MMGR_REMOVE_KEEP removes); MMGR_ERR_UNSAFE_PATH (the recorded path leads through a link);
+ *   MMGR_ERR_STATE (read-only); MMGR_ERR_BUSY; MMGR_ERR_PERMISSION; MMGR_ERR_IO; MMGR_ERR_ARGUMENT;
+ *   MMGR_ERR_NO_MEMORY.
  *
  * Thread-safety: safe.
  * Since: 0.1

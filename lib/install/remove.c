@@ -280,12 +280,13 @@ static enum mmgr_result remove_with_files(mmgr_installer *installer, const mmgr_
     return result;
 }
 
-/* The record goes, the files stay. Without its side-car no rebuild brings the record back. */
-static enum mmgr_result unregister(mmgr_installer *installer, const mmgr_record *record)
+/* The record goes, the files stay. Without its side-car no rebuild brings the record back; of a
+ * record that cannot be read (NULL) the side-car is not known, and may be what makes it whole. */
+static enum mmgr_result unregister(mmgr_installer *installer, const char *key,
+                                   const mmgr_record *record)
 {
-    const char *path = mmgr_record_text(record, MMGR_FIELD_PATH);
-    enum mmgr_result result =
-        mmgr_store_delete(installer->store, mmgr_record_text(record, MMGR_FIELD_KEY));
+    const char *path = record ? mmgr_record_text(record, MMGR_FIELD_PATH) : NULL;
+    enum mmgr_result result = mmgr_store_delete(installer->store, key);
     char *sidecar = result == MMGR_OK && path && *path != '/'
                         ? mmgr__sidecar_find(installer->models_dir, path, record)
                         : NULL;
@@ -329,21 +330,21 @@ enum mmgr_result mmgr_installer_remove(mmgr_installer *installer, const char *ke
         return mmgr__bad_argument(installer ? "key" : "installer");
     if (mode != MMGR_REMOVE_INSIDE && mode != MMGR_REMOVE_KEEP && mode != MMGR_REMOVE_FORCE)
         return mmgr__bad_argument("mode");
-    mmgr_record *record;
+    mmgr_record *record = NULL;
     if (installer->read_only)
         return mmgr__fail(MMGR_ERR_STATE, "this installer changes nothing");
     enum mmgr_result result = mmgr_store_get(installer->store, key, &record);
     if (result == MMGR_ERR_UNKNOWN_MODEL)
         return continue_removal(installer, key, deleted);
-    if (result != MMGR_OK)
+    if (result != MMGR_OK && !(result == MMGR_ERR_INVALID_CONFIG && mode == MMGR_REMOVE_KEEP))
         return result;
-    const char *location = mmgr_record_location(record);
+    const char *location = record ? mmgr_record_location(record) : NULL;
     int inside = location && mmgr__path_inside(location, installer->models_dir);
     if (location && (mode == MMGR_REMOVE_FORCE || (mode == MMGR_REMOVE_INSIDE && inside))) {
         result = remove_with_files(installer, record, mode == MMGR_REMOVE_FORCE, deleted);
     } else {
         char *none = deleted ? mmgr__strdup("[]") : NULL;
-        result = deleted && !none ? mmgr__oom() : unregister(installer, record);
+        result = deleted && !none ? mmgr__oom() : unregister(installer, key, record);
         if (result == MMGR_OK && deleted)
             *deleted = none;
         else

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Records on the command line: searches, pages, stores in YAML, what is refused."""
 import json
+import sqlite3
 
 import pytest
 from cli_tools import Cli, snapshot
@@ -93,6 +94,78 @@ def test_outsiders(cli):
     assert '"x_big":123456789012345678901234567890' in text and '"x_o":{ "a" : [ ] }' in text
     assert '"type":"hologram"' in text and '"base":"sd-77"' in text
     assert run(cli, "set", key, "base=sd-9", "--lenient")["base"] == "sd-9"
+
+
+def test_members_that_no_table_knows_are_set_and_cleared(cli):
+    key = add(cli)["key"]
+    error = cli.fails("invalid_config", "--store", cli.store, "set", key, "x_count=3")
+    assert (error["field"], error["subject"]) == ("x_count", key)
+    long = "x_" + "n" * 100
+    changed = run(cli, "set", key, "--lenient", "x_count=3", 'x_list=["a"]', "x_text=some text",
+                  f"{long}=1")
+    assert (changed["x_count"], changed["x_list"], changed["x_text"]) == (3, ["a"], "some text")
+    assert changed[long] == 1
+    changed = run(cli, "set", key, "x_count=", f"{long}=")
+    assert "x_count" not in changed and long not in changed and changed["x_list"] == ["a"]
+
+
+@pytest.mark.parametrize("field,text,reason", [
+    ("file_size", "1GiB", "must be a number, not text"),
+    ("upcast_attention", "yes", "must be true or false, not text"),
+    ("default_settings", "{", "expected near end of file"),
+    ("default_settings", "steps", "must be an object, not text"),
+    ("tags", '["a"', "expected near end of file"),
+    ("tags", b"a,\xff", "not valid UTF-8"),
+    ("description", b"\xff", "not valid UTF-8"),
+])
+def test_values_that_a_field_cannot_have(cli, field, text, reason):
+    key = add(cli, tags=["kept"])["key"]
+    before = run(cli, "show", key)
+    text = text if isinstance(text, str) else text.decode(errors="surrogateescape")
+    error = cli.fails("invalid_config", "--store", cli.store, "set", key, f"{field}={text}")
+    assert error["field"] == field and reason in error["message"]
+    assert run(cli, "show", key) == before
+
+
+def test_lists_as_text(cli):
+    key = add(cli)["key"]
+    assert run(cli, "set", key, "tags= real life , b,c ")["tags"] == ["real life", "b", "c"]
+    assert run(cli, "set", key, 'tags=["x,y"]')["tags"] == ["x,y"]
+    assert run(cli, "set", key, "tags=")["tags"] is None
+
+
+def test_record_files_that_are_none(cli):
+    path = cli.folder / "record.json"
+    path.write_bytes(b'{"name":"a\0b"}')
+    assert "NUL" in cli.fails("invalid_file", "--store", cli.store, "add", path)["message"]
+    path.write_bytes(b" " * ((16 << 20) + 1))
+    assert "16 MiB" in cli.fails("too_large", "--store", cli.store, "add", path)["message"]
+    assert not cli.root.exists()
+
+
+def test_a_broken_row_is_named_and_can_be_removed(tmp_path):
+    cli = Cli(tmp_path)
+    cli.store = tmp_path / "modelmgr.db"
+    add(cli, key="whole")
+    add(cli, key="broken", path="/x/2")
+    with sqlite3.connect(cli.store) as database:
+        database.execute("UPDATE mmgr_models SET record = json_set(record, '$.file_size', 'big')"
+                         " WHERE key = 'broken'")
+    database.close()
+    for command in (["show", "broken"], ["set", "broken", "name=x"], ["remove", "broken"]):
+        error = cli.fails("invalid_config", "--store", cli.store, *command)
+        assert (error["field"], error["subject"]) == ("file_size", "broken")
+    assert run(cli, "remove", "broken", "--keep-files") == {"key": "broken", "deleted": []}
+    cli.fails("unknown_model", "--store", cli.store, "show", "broken")
+    assert run(cli, "show", "whole")["key"] == "whole"
+
+
+def test_looking_makes_no_store_of_a_slip_of_the_pen(cli):
+    cli.root.mkdir()
+    for command in (["list"], ["list", "--json"]):
+        assert cli.run("--store", cli.store, *command).status == 0
+    cli.fails("unknown_model", "--store", cli.store, "show", "x")
+    assert not cli.store.exists()
 
 
 def test_several_bases(cli):
