@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The record store from Python."""
+import json
 import sqlite3
 import threading
 
@@ -222,3 +223,18 @@ def test_changes_by_others(tmp_path):
         other.add(record("one"))
         assert next(event.name for event in events) == "store.changed"
         assert manager.store.changes() > before
+
+
+@pytest.mark.parametrize("name,number", [("limit", -1), ("offset", -1), ("limit", 1 << 64)])
+def test_numbers_that_do_not_fit_are_not_cut_off(store, name, number):
+    store.add(record("one"))
+    with pytest.raises(modelmgr.ArgumentError) as caught:
+        store.search(**{name: number})
+    assert caught.value.field == name and str(number) in caught.value.message
+
+
+def test_any_text_can_stand_quoted_in_a_filter(store):
+    for text in ("two words", "it's \"so\"", "back\\slash", "caf\u00e9 \U0001f600", "null", "a\tb"):
+        key = store.add(record("one", path=f"/models/{len(store)}", description=text)).key
+        found = store.search(filter=f"description = {json.dumps(text)}")
+        assert [model.key for model in found] == [key]

@@ -124,6 +124,11 @@ def out() -> ctypes.c_void_p:
 def options(kind: Type[S], **members: Any) -> S:
     made = kind(**members)
     made.struct_size = ctypes.sizeof(kind)
+    for name, value in members.items():
+        held = getattr(made, name)
+        # ctypes cuts numbers off: -1 would become the largest there is.
+        if isinstance(value, int) and isinstance(held, int) and held != value:
+            raise _errors.ArgumentError(f"{name}: {value} is out of range", field=name)
     return made
 
 
