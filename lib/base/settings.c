@@ -79,33 +79,56 @@ static int is_one_of(const char *text, const char *const *texts)
     return texts == NULL;
 }
 
-/* NULL when the value may stand, else what it must be. */
-static const char *problem_of(const struct setting *setting, const json_t *value)
+/* What a number must be, in words. */
+static void say_range(const struct setting *setting, char *why, size_t room)
+{
+    char below[48] = "";
+
+    if (setting->below > 0)
+        snprintf(below, sizeof below, " and less than %g", setting->below);
+    snprintf(why, room, "must be at least %g%s", setting->least, below);
+}
+
+static void say_texts(const struct setting *setting, char *why, size_t room)
+{
+    size_t used = (size_t)snprintf(why, room, "must be one of");
+
+    for (size_t i = 0; setting->texts[i] != NULL && used < room; i++)
+        used += (size_t)snprintf(why + used, room - used, "%s %s", i > 0 ? "," : "",
+                                 setting->texts[i]);
+}
+
+/* Leaves why empty when the value may stand, else says what it must be. */
+static void look_at(const struct setting *setting, const json_t *value, char *why, size_t room)
 {
     double number = json_number_value(value);
+    const char *kind = NULL;
 
     if (json_is_null(value))
-        return NULL;
+        return;
     switch (setting->kind) {
     case TEXT:
-        if (!json_is_string(value))
-            return "must be text";
-        return is_one_of(json_string_value(value), setting->texts) ? NULL : "has an unknown value";
+        kind = json_is_string(value) ? NULL : "must be text";
+        if (kind == NULL && !is_one_of(json_string_value(value), setting->texts))
+            say_texts(setting, why, room);
+        break;
     case BOOL:
-        return json_is_boolean(value) ? NULL : "must be true or false";
+        kind = json_is_boolean(value) ? NULL : "must be true or false";
+        break;
     case WHOLE:
-        if (!json_is_integer(value))
-            return "must be a whole number";
-        if (setting->multiple > 0 && json_integer_value(value) % setting->multiple != 0)
-            return "must be a multiple of 8"; /* the only one in the table */
+        kind = json_is_integer(value) ? NULL : "must be a whole number";
         break;
     case REAL:
-        if (!json_is_number(value))
-            return "must be a number";
+        kind = json_is_number(value) ? NULL : "must be a number";
         break;
     }
-    return number < setting->least || (setting->below > 0 && number >= setting->below)
-               ? "is out of range" : NULL;
+    if (kind != NULL)
+        snprintf(why, room, "%s", kind);
+    else if (setting->multiple > 0 && json_integer_value(value) % setting->multiple != 0)
+        snprintf(why, room, "must be a multiple of %d", setting->multiple);
+    else if (json_is_number(value) &&
+             (number < setting->least || (setting->below > 0 && number >= setting->below)))
+        say_range(setting, why, room);
 }
 
 static enum mmgr_result bad(const mmgr_record *record, const char *name, const char *why)
@@ -151,10 +174,14 @@ enum mmgr_result mmgr__settings_check(const mmgr_record *record)
         return mmgr__record_bad(record, "default_settings", "is no valid object");
     json_object_foreach(object, name, value) {
         const struct setting *setting = find(type, name);
-        const char *problem = setting != NULL ? problem_of(setting, value) : "does not exist";
+        char why[128] = "";
 
-        if (result == MMGR_OK && problem != NULL)
-            result = bad(record, name, problem);
+        if (setting != NULL)
+            look_at(setting, value, why, sizeof why);
+        else
+            snprintf(why, sizeof why, "does not exist for models of type %.64s", type);
+        if (result == MMGR_OK && why[0] != '\0')
+            result = bad(record, name, why);
     }
     if (result == MMGR_OK && strcmp(type, "lora") == 0)
         result = check_weight(record, object);

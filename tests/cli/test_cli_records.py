@@ -210,3 +210,21 @@ def test_other_files_are_no_stores(tmp_path):
         assert store.read_text() == text
     assert "newer release" in cli.fails("store_incompatible", "--store", tmp_path / "newer.yaml",
                                         "list")["message"]
+
+
+@pytest.mark.parametrize("settings,field,reason", [
+    ({"steps": 0}, "steps", "must be at least 1"),
+    ({"cfg_rescale_multiplier": 1}, "cfg_rescale_multiplier", "must be at least 0 and less than 1"),
+    ({"width": 8}, "width", "must be at least 64"),
+    ({"width": 100}, "width", "must be a multiple of 8"),
+    ({"width": "64"}, "width", "must be a whole number"),
+    ({"vae_precision": "fp8"}, "vae_precision", "must be one of fp16, fp32"),
+    ({"weight": 1}, "weight", "does not exist for models of type main"),
+])
+def test_default_settings_that_are_refused_say_what_they_must_be(tmp_path, settings, field, reason):
+    cli = Cli(tmp_path)
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps({**RECORD, "key": "k", "default_settings": settings}))
+    error = cli.fails("invalid_config", "add", path)
+    assert (error["field"], error["subject"]) == (f"default_settings.{field}", "k")
+    assert error["message"].endswith(f' {reason}')
