@@ -2,6 +2,7 @@
 /* Finding models whose files were moved: candidates by size and by the paths below the model,
  * proof by the whole content. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -382,6 +383,20 @@ static enum mmgr_result relink_one(struct relink *relink, const struct lost *los
     return result;
 }
 
+/* A slip of the pen in a folder's name is said also where nothing is sought. */
+static enum mmgr_result check_folders(const struct mmgr_relink_options *options)
+{
+    enum mmgr_result result = MMGR_OK;
+    for (uint32_t i = 0; result == MMGR_OK && i < options->folder_count; i++) {
+        int fd = mmgr__io_open_dir(AT_FDCWD, options->folders[i]);
+        if (fd < 0)
+            result = mmgr__fail_errno(-fd, "open the folder", options->folders[i]);
+        else
+            mmgr__io_close(fd);
+    }
+    return result;
+}
+
 static enum mmgr_result search_folders(struct relink *relink,
                                        const struct mmgr_relink_options *options)
 {
@@ -401,7 +416,9 @@ static enum mmgr_result search_folders(struct relink *relink,
 static enum mmgr_result run(struct relink *relink, const struct mmgr_relink_options *options,
                             struct mmgr__buf *json)
 {
-    enum mmgr_result result = mmgr__store_each(relink->installer->store, collect, relink);
+    enum mmgr_result result = check_folders(options);
+    if (result == MMGR_OK)
+        result = mmgr__store_each(relink->installer->store, collect, relink);
     mmgr__strings_sort(&relink->locations);
     for (size_t i = 0; i < relink->count; i++)
         describe(&relink->lost[i]);

@@ -228,3 +228,10 @@ def test_default_settings_that_are_refused_say_what_they_must_be(tmp_path, setti
     error = cli.fails("invalid_config", "add", path)
     assert (error["field"], error["subject"]) == (f"default_settings.{field}", "k")
     assert error["message"].endswith(f' {reason}')
+
+
+def test_relink_says_that_a_folder_is_not_there(tmp_path):
+    cli = Cli(tmp_path)
+    assert cli.json("relink", tmp_path)["relinked"] == []
+    error = cli.fails("path_not_found", "relink", tmp_path, tmp_path / "none")
+    assert error["subject"] == str(tmp_path / "none")
