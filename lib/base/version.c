@@ -14,7 +14,8 @@
 #include "base/text.h"
 #include "base/version.h"
 
-static const char *const features[] = {"huggingface", "safetensors", "folders", "sqlite", "cpu"};
+static const char *const features[] = {"huggingface", "safetensors", "folders",
+                                       "sqlite",      "yaml",        "cpu"};
 
 uint32_t mmgr_version(void)
 {

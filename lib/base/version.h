@@ -3,6 +3,6 @@
 #ifndef BASE_VERSION_H
 #define BASE_VERSION_H
 
-#define MMGR__SCHEMA_VERSION 1
+#define MMGR__SCHEMA_VERSION 2 /* that of SQLite stores */
 
 #endif

@@ -238,3 +238,9 @@ def test_any_text_can_stand_quoted_in_a_filter(store):
         key = store.add(record("one", path=f"/models/{len(store)}", description=text)).key
         found = store.search(filter=f"description = {json.dumps(text)}")
         assert [model.key for model in found] == [key]
+
+
+def test_the_library_tells_the_schema_that_its_stores_have(store):
+    info = modelmgr.library_info()
+    assert str(info["schema"]) == store.version
+    assert {"sqlite", "yaml"} <= set(info["features"])
