@@ -22,7 +22,12 @@ static int store_path(struct cli *cli, char **path)
     if (given == NULL) {
         return 0;
     }
-    if (given[0] == '/' || strstr(given, "://") != NULL) {
+    // The URI is not repeated: it may hold a password.
+    if (strstr(given, "://") != NULL) {
+        return cli_fail(cli, MMGR_ERR_UNSUPPORTED, NULL, NULL,
+                        "--store wants a file: this library has no store behind a URI");
+    }
+    if (given[0] == '/') {
         *path = strdup(given);
     } else if ((folder = getcwd(NULL, 0)) != NULL) {
         *path = malloc(strlen(folder) + strlen(given) + 2);

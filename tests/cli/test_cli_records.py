@@ -235,3 +235,10 @@ def test_relink_says_that_a_folder_is_not_there(tmp_path):
     assert cli.json("relink", tmp_path)["relinked"] == []
     error = cli.fails("path_not_found", "relink", tmp_path, tmp_path / "none")
     assert error["subject"] == str(tmp_path / "none")
+
+
+def test_a_store_behind_a_uri_is_refused_without_its_password(tmp_path):
+    cli = Cli(tmp_path)
+    error = cli.fails("unsupported", "--store", "postgresql://user:secret@host/db", "list")
+    assert "URI" in error["message"] and "secret" not in json.dumps(error)
+    assert not cli.root.exists()
