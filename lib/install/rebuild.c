@@ -67,7 +67,8 @@ static enum mmgr_result check_free(const struct rebuild *rebuild, const mmgr_rec
         mmgr_record_unref(other);
     } else if (result == MMGR_ERR_UNKNOWN_MODEL) {
         result = mmgr__belongs(&rebuild->locations, location, NULL)
-                     ? mmgr__store_duplicate("path", location, key)
+                     ? mmgr__fail(MMGR_ERR_DUPLICATE_MODEL,
+                                  "the files at %s are those of another model", location)
                      : MMGR_OK;
     }
     return result;

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Records on the command line: searches, pages, stores in YAML, what is refused."""
+import contextlib
 import json
 import sqlite3
+from pathlib import Path
 
 import pytest
 from cli_tools import Cli, snapshot
+
+import make_model
 
 RECORD = {"name": "One", "type": "main", "format": "checkpoint", "base": "sd-1", "path": "/x/1"}
 
@@ -143,15 +147,18 @@ def test_record_files_that_are_none(cli):
     assert not cli.root.exists()
 
 
+def break_row(cli, key):
+    with contextlib.closing(sqlite3.connect(cli.store)) as database, database:
+        database.execute("UPDATE mmgr_models SET record = json_set(record, '$.file_size', 'big')"
+                         " WHERE key = ?", (key,))
+
+
 def test_a_broken_row_is_named_and_can_be_removed(tmp_path):
     cli = Cli(tmp_path)
     cli.store = tmp_path / "modelmgr.db"
     add(cli, key="whole")
     add(cli, key="broken", path="/x/2")
-    with sqlite3.connect(cli.store) as database:
-        database.execute("UPDATE mmgr_models SET record = json_set(record, '$.file_size', 'big')"
-                         " WHERE key = 'broken'")
-    database.close()
+    break_row(cli, "broken")
     for command in (["show", "broken"], ["set", "broken", "name=x"], ["remove", "broken"]):
         error = cli.fails("invalid_config", "--store", cli.store, *command)
         assert (error["field"], error["subject"]) == ("file_size", "broken")
@@ -242,3 +249,30 @@ def test_a_store_behind_a_uri_is_refused_without_its_password(tmp_path):
     error = cli.fails("unsupported", "--store", "postgresql://user:secret@host/db", "list")
     assert "URI" in error["message"] and "secret" not in json.dumps(error)
     assert not cli.root.exists()
+
+
+def placed(cli):
+    source = cli.folder / "embedding.safetensors"
+    make_model.make_checkpoint(str(source), "embedding-sd-1", sparse=False)
+    return run(cli, "install", source)
+
+
+def test_a_side_car_for_the_files_of_another_model(cli):
+    model = placed(cli)
+    cli.store.unlink()
+    add(cli, key="taker", path=model["path"])
+    result = cli.run("--store", cli.store, "--json", "sync", "--rebuild")
+    assert [(item["path"], item["reason"]) for item in result.doc["skipped"]] == \
+        [(str(Path(model["path"]).parent), "duplicate")]
+    assert "those of another model" in result.err and model["key"] not in result.err
+
+
+def test_a_broken_row_comes_back_from_its_side_car(tmp_path):
+    cli = Cli(tmp_path)
+    cli.store = tmp_path / "modelmgr.db"
+    key = placed(cli)["key"]
+    break_row(cli, key)
+    cli.fails("invalid_config", "--store", cli.store, "show", key)
+    run(cli, "remove", key, "--keep-files")
+    assert run(cli, "sync", "--rebuild")["added"] == [key]
+    assert run(cli, "show", key)["file_size"] > 0
