@@ -274,6 +274,25 @@ static char *read_text(struct cli *cli, const char *path, int *status)
     return text;
 }
 
+/* The record that a JSON text is, which may also be what show printed: its list of files is no field
+ * of a record, and is left out. */
+static int make_record(struct cli *cli, const char *json, mmgr_record **record)
+{
+    mmgr_record_builder *builder;
+    int status = 0;
+
+    if (mmgr_record_builder_new(NULL, &builder) != MMGR_OK) {
+        return cli_fail_last(cli);
+    }
+    if (mmgr_record_builder_merge(builder, json) != MMGR_OK ||
+        mmgr_record_builder_merge(builder, "{\"files\":null}") != MMGR_OK ||
+        mmgr_record_builder_build(builder, record) != MMGR_OK) {
+        status = cli_fail_last(cli);
+    }
+    mmgr_record_builder_free(builder);
+    return status;
+}
+
 int cli_add(struct cli *cli)
 {
     mmgr_record *record, *added;
@@ -285,12 +304,11 @@ int cli_add(struct cli *cli)
         return status;
     }
     // The record is judged before a root is made for it.
-    if (mmgr_record_from_json(json, &record) != MMGR_OK) {
-        status = cli_fail_last(cli);
-        free(json);
+    status = make_record(cli, json, &record);
+    free(json);
+    if (status != 0) {
         return status;
     }
-    free(json);
     status = cli_open_manager(cli, CLI_WRITE, &manager);
     if (status == 0) {
         if (mmgr_store_add(mmgr_manager_store(manager), record, &added) != MMGR_OK) {

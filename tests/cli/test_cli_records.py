@@ -276,3 +276,17 @@ def test_a_broken_row_comes_back_from_its_side_car(tmp_path):
     run(cli, "remove", key, "--keep-files")
     assert run(cli, "sync", "--rebuild")["added"] == [key]
     assert run(cli, "show", key)["file_size"] > 0
+
+
+def test_what_show_prints_can_be_added_elsewhere(cli):
+    model = placed(cli)
+    run(cli, "set", model["key"], "--lenient", "x_more=[1]", "tags=a,b")
+    shown = cli.run("--store", cli.store, "--json", "show", model["key"]).out
+    other = Cli(cli.folder / "other")
+    copy = other.json("add", "-", "--lenient", stdin=shown)
+    expected = json.loads(shown)
+    assert expected.pop("files") and "files" not in copy
+    for record in (copy, expected):
+        del record["location"], record["updated_at"]
+    assert copy == expected
+    assert other.json("show", model["key"])["files"] == []
