@@ -223,11 +223,6 @@ void mmgr__record_builder_clear_files(mmgr_record_builder *builder)
     draft->file_count = 0;
 }
 
-static int same_text(const char *one, const char *two)
-{
-    return one == two || (one != NULL && two != NULL && strcmp(one, two) == 0);
-}
-
 int mmgr__record_same_files(const mmgr_record *one, const mmgr_record *two)
 {
     if (one->file_count != two->file_count)
@@ -235,9 +230,9 @@ int mmgr__record_same_files(const mmgr_record *one, const mmgr_record *two)
     for (uint32_t i = 0; i < one->file_count; i++) {
         const struct mmgr__file *a = &one->files[i], *b = &two->files[i];
 
-        if (!same_text(a->path, b->path) || a->size != b->size ||
-            !same_text(a->sha256, b->sha256) || !same_text(a->git_sha1, b->git_sha1) ||
-            !same_text(a->xxh3, b->xxh3) || !same_text(a->blocks, b->blocks) ||
+        if (!mmgr__same_text(a->path, b->path) || a->size != b->size ||
+            !mmgr__same_text(a->sha256, b->sha256) || !mmgr__same_text(a->git_sha1, b->git_sha1) ||
+            !mmgr__same_text(a->xxh3, b->xxh3) || !mmgr__same_text(a->blocks, b->blocks) ||
             a->mtime_ns != b->mtime_ns || a->device != b->device || a->inode != b->inode ||
             a->flags != b->flags)
             return 0;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/record_parts.h"
+#include "base/settings.h"
 
 #define BIT(id) (UINT64_C(1) << (id))
 
@@ -126,6 +127,19 @@ static void follow_base(struct mmgr_record *draft, const char *old_base)
         mmgr__value_clear(draft, mmgr__field_by_id(MMGR_FIELD_BASES));
 }
 
+/* Of the fields that an edit names, those that it changes. */
+static uint64_t changed_fields(const struct mmgr_record *before, const struct mmgr_record *after,
+                               uint64_t touched)
+{
+    const struct mmgr__field *field;
+
+    for (uint32_t i = 0; (field = mmgr__field_at(i)) != NULL; i++) {
+        if (mmgr__same_text(before->text[field->id], after->text[field->id]))
+            touched &= ~BIT(field->id);
+    }
+    return touched;
+}
+
 /* Run an edit on a copy of the draft, so that a failure leaves it as it was. */
 struct edit {
     const struct mmgr__field *field; /* one field from text, or NULL: a JSON object */
@@ -155,6 +169,7 @@ static enum mmgr_result apply(mmgr_record_builder *builder, const struct edit *e
     }
     if (!(touched & BIT(MMGR_FIELD_BASES)))
         follow_base(&copy, builder->draft.text[MMGR_FIELD_BASE]);
+    touched = changed_fields(&builder->draft, &copy, touched);
     mmgr__record_wipe(&builder->draft);
     builder->draft = copy;
     builder->touched |= touched;
@@ -196,6 +211,16 @@ static int kind_has(const struct mmgr__kind *kind, enum mmgr_field id)
             return 1;
     }
     return 0;
+}
+
+/* Settings that are left over from another type, and that the new one does not have. */
+static void drop_settings(struct mmgr_record *draft, uint64_t touched)
+{
+    const uint64_t type = BIT(MMGR_FIELD_TYPE), settings = BIT(MMGR_FIELD_DEFAULT_SETTINGS);
+
+    if ((touched & type) != 0 && (touched & settings) == 0 &&
+        mmgr__settings_check(draft) == MMGR_ERR_INVALID_CONFIG)
+        mmgr__value_clear(draft, mmgr__field_by_id(MMGR_FIELD_DEFAULT_SETTINGS));
 }
 
 /* Fields that the kind does not have: refused when the caller set them, dropped when they are
@@ -245,6 +270,7 @@ static enum mmgr_result check(struct mmgr_record *draft, uint64_t touched)
         if (field->required && draft->text[field->id] == NULL)
             return mmgr__record_bad(draft, field->name, "is missing");
     }
+    drop_settings(draft, touched);
     result = check_kind(draft, touched);
     return result == MMGR_OK ? check_bases(draft) : result;
 }

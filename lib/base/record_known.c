@@ -61,29 +61,36 @@ static enum mmgr_result check_extra(const struct mmgr__extra *extra, void *user)
     return result;
 }
 
-static int same_text(const mmgr_record *one, const mmgr_record *two, enum mmgr_field field)
+/* A known type and a known format that no kind pairs: a leftover of the kind that it was before. */
+static enum mmgr_result check_pair(const mmgr_record *record, const mmgr_record *old)
 {
-    const char *a = one->text[field], *b = two != NULL ? two->text[field] : NULL;
+    const char *type = record->text[MMGR_FIELD_TYPE], *format = record->text[MMGR_FIELD_FORMAT];
 
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+    if (old == NULL || (mmgr__same_text(type, old->text[MMGR_FIELD_TYPE]) &&
+                        mmgr__same_text(format, old->text[MMGR_FIELD_FORMAT])))
+        return MMGR_OK;
+    if (record->term[MMGR_FIELD_TYPE] <= MMGR_TERM_OTHER ||
+        record->term[MMGR_FIELD_FORMAT] <= MMGR_TERM_OTHER || mmgr__kind_find(type, format) != NULL)
+        return MMGR_OK;
+    return mmgr__record_bad(record, "format", "is \"%s\", which models of type %s do not have", format,
+                            type);
 }
 
 enum mmgr_result mmgr__record_check_known(const mmgr_record *record, const mmgr_record *old)
 {
     struct known known = {.record = record, .old = old};
     const struct mmgr__field *field;
+    enum mmgr_result result;
 
     for (uint32_t i = 0; (field = mmgr__field_at(i)) != NULL; i++) {
-        enum mmgr_result result = check_field(record, old, field);
-
+        result = check_field(record, old, field);
         if (result != MMGR_OK)
             return result;
     }
-    if (!same_text(record, old, MMGR_FIELD_DEFAULT_SETTINGS)) {
-        enum mmgr_result result = mmgr__settings_check(record);
-
-        if (result != MMGR_OK)
-            return result;
-    }
-    return mmgr__record_each_extra(record, check_extra, &known);
+    result = check_pair(record, old);
+    if (result == MMGR_OK && !mmgr__same_text(record->text[MMGR_FIELD_DEFAULT_SETTINGS],
+                                              old != NULL ? old->text[MMGR_FIELD_DEFAULT_SETTINGS]
+                                                          : NULL))
+        result = mmgr__settings_check(record);
+    return result == MMGR_OK ? mmgr__record_each_extra(record, check_extra, &known) : result;
 }

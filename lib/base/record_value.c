@@ -108,6 +108,9 @@ static const char *problem_of(const struct mmgr__field *field, const char *text,
         return "holds a control character";
     switch (field->id) {
     case MMGR_FIELD_PATH:
+        if (text[strspn(text, "./")] == '\0' && strstr(text, "..") == NULL)
+            return "names no file or folder";
+        return climbs_out(text, length) ? "is a relative path with \"..\"" : NULL;
     case MMGR_FIELD_VAE:
     case MMGR_FIELD_CONFIG_PATH:
         return climbs_out(text, length) ? "is a relative path with \"..\"" : NULL;

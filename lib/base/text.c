@@ -219,6 +219,11 @@ int mmgr__ends_with(const char *text, const char *suffix)
     return length >= tail && memcmp(text + length - tail, suffix, tail) == 0;
 }
 
+int mmgr__same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 /* ASCII only, whatever the locale. */
 static int lower(int c)
 {

@@ -28,6 +28,7 @@ int mmgr__utf8_valid(const char *text, size_t length); /* strict: no overlongs, 
 void mmgr__text_one_line(char *text);
 int mmgr__starts_with(const char *text, const char *prefix);
 int mmgr__ends_with(const char *text, const char *suffix);
+int mmgr__same_text(const char *a, const char *b); /* NULL is only the same as NULL */
 int mmgr__ends_with_nocase(const char *text, const char *suffix);
 int mmgr__is_hex(const char *text, size_t length); /* exactly length hex digits and the end */
 /* Decimal, whole text, no sign; 0 when malformed or too large. */

@@ -485,7 +485,8 @@ enum mmgr_result mmgr_filter_parse(const char *text, mmgr_filter **filter)
     skip_space(&parser);
     if (text[parser.at] != '\0') {
         mmgr_filter_unref(read);
-        return fail(&parser, "\"and\", \"or\" or the end is expected here");
+        return fail(&parser, "\"and\", \"or\" or the end is expected here; a text with blanks or other"
+                             " signs stands in quotes");
     }
     *filter = read;
     return MMGR_OK;

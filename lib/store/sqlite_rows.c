@@ -62,15 +62,22 @@ static enum mmgr_result read_row(struct mmgr__db *db, const struct mmgr__store_p
     return result;
 }
 
+/* Step to the model's row; the statement is to be reset where there is one. */
+static enum mmgr_result find_row(struct mmgr__db *db, const char *key, sqlite3_stmt **statement,
+                                 int *row)
+{
+    enum mmgr_result result = mmgr__db_statement(db, SQL_GET, statement, "s", key);
+
+    return result == MMGR_OK ? mmgr__db_step(db, *statement, row) : result;
+}
+
 enum mmgr_result mmgr__db_get(struct mmgr__db *db, const struct mmgr__store_place *place,
                               const char *key, mmgr_record **record, int64_t *id)
 {
     sqlite3_stmt *statement;
     int row = 0;
-    enum mmgr_result result = mmgr__db_statement(db, SQL_GET, &statement, "s", key);
+    enum mmgr_result result = find_row(db, key, &statement, &row);
 
-    if (result == MMGR_OK)
-        result = mmgr__db_step(db, statement, &row);
     if (result != MMGR_OK)
         return result;
     if (!row)
@@ -86,10 +93,8 @@ enum mmgr_result mmgr__db_exists(struct mmgr__db *db, const char *key, int *exis
 {
     sqlite3_stmt *statement;
     int row = 0;
-    enum mmgr_result result = mmgr__db_statement(db, SQL_GET, &statement, "s", key);
+    enum mmgr_result result = find_row(db, key, &statement, &row);
 
-    if (result == MMGR_OK)
-        result = mmgr__db_step(db, statement, &row);
     if (result != MMGR_OK)
         return result;
     sqlite3_reset(statement);
@@ -256,10 +261,8 @@ static enum mmgr_result explain_taken_on_add(struct mmgr__db *db, const mmgr_rec
     const char *key = mmgr_record_text(record, MMGR_FIELD_KEY), *path;
     sqlite3_stmt *statement;
     int row = 0;
-    enum mmgr_result result = mmgr__db_statement(db, SQL_GET, &statement, "s", key);
+    enum mmgr_result result = find_row(db, key, &statement, &row);
 
-    if (result == MMGR_OK)
-        result = mmgr__db_step(db, statement, &row);
     if (result != MMGR_OK)
         return result;
     if (!row)
@@ -310,22 +313,20 @@ enum mmgr_result mmgr__db_add(struct mmgr__db *db, struct mmgr__adding *adding)
     return MMGR_OK;
 }
 
-static int same_text(const mmgr_record *one, const mmgr_record *two, enum mmgr_field field)
+static int differs(const mmgr_record *one, const mmgr_record *two, enum mmgr_field field)
 {
-    const char *a = mmgr_record_text(one, field), *b = mmgr_record_text(two, field);
-
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+    return !mmgr__same_text(one->text[field], two->text[field]);
 }
 
 /* Write again what an edit has changed, and nothing else. */
 static enum mmgr_result change(struct mmgr__db *db, int64_t id, const mmgr_record *old,
                                const mmgr_record *changed)
 {
-    int tags = !same_text(old, changed, MMGR_FIELD_TAGS);
-    int bases = !same_text(old, changed, MMGR_FIELD_BASES);
-    int words = tags || !same_text(old, changed, MMGR_FIELD_NAME) ||
-                !same_text(old, changed, MMGR_FIELD_DESCRIPTION) ||
-                !same_text(old, changed, MMGR_FIELD_TRIGGER_PHRASES);
+    int tags = differs(old, changed, MMGR_FIELD_TAGS);
+    int bases = differs(old, changed, MMGR_FIELD_BASES);
+    int words = tags || differs(old, changed, MMGR_FIELD_NAME) ||
+                differs(old, changed, MMGR_FIELD_DESCRIPTION) ||
+                differs(old, changed, MMGR_FIELD_TRIGGER_PHRASES);
     int files = !mmgr__record_same_files(old, changed);
     const struct {
         int wanted;
@@ -378,10 +379,8 @@ enum mmgr_result mmgr__db_remove(struct mmgr__db *db, const char *key)
     sqlite3_stmt *statement;
     int64_t id = 0;
     int row = 0;
-    enum mmgr_result result = mmgr__db_statement(db, SQL_GET, &statement, "s", key);
+    enum mmgr_result result = find_row(db, key, &statement, &row);
 
-    if (result == MMGR_OK)
-        result = mmgr__db_step(db, statement, &row);
     if (result == MMGR_OK && !row)
         return mmgr__store_unknown(key);
     if (result == MMGR_OK) {

@@ -333,6 +333,9 @@ static enum mmgr_result check_root(const char *path, const struct mmgr__yaml *ro
     uint64_t number = 0;
     char why[128];
 
+    if (version == NULL && mmgr__yaml_get(root, "__metadata__") != NULL)
+        return not_ours(path, root,
+                        NOT_OURS " but a models.yaml of InvokeAI, whose models can be imported");
     if (root->kind != MMGR__YAML_MAP || version == NULL)
         return not_ours(path, root, NOT_OURS " (it has no " MMGR__YAML_VERSION_KEY ")");
     if (version->kind != MMGR__YAML_SCALAR || !mmgr__parse_u64(version->text, &number) ||

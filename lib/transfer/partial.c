@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "transfer/journal.h"
 
@@ -129,11 +130,6 @@ static enum mmgr_result hash_prefix(struct mmgr__partial *p, uint64_t bytes,
     return rc;
 }
 
-static int same_text(const char *a, const char *b)
-{
-    return a != NULL && b != NULL && strcmp(a, b) == 0;
-}
-
 /* Whether the journal that was read belongs to the file that is wanted now. */
 static int journal_fits(const struct mmgr__journal *journal,
                         const struct mmgr__partial_options *options, uint64_t file_size)
@@ -141,8 +137,8 @@ static int journal_fits(const struct mmgr__journal *journal,
     if (options->sha256 != NULL && journal->sha256 != NULL &&
         strcmp(options->sha256, journal->sha256) != 0)
         return 0;
-    if (!same_text(options->sha256, journal->sha256) &&
-        !same_text(options->source, journal->source))
+    if (!mmgr__same_text(options->sha256, journal->sha256) &&
+        !mmgr__same_text(options->source, journal->source))
         return 0;
     if (options->size != MMGR__UNKNOWN_SIZE && journal->size != MMGR__UNKNOWN_SIZE &&
         options->size != journal->size)

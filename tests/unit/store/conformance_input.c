@@ -95,6 +95,9 @@ static void bad_input(void **state)
         {"\"expert\":\"middle\"", "expert"},
         {"\"submodels\":[]", "submodels"},
         {"\"path\":\"../up\"", "path"},
+        {"\"path\":\".\"", "path"},
+        {"\"path\":\"././/\"", "path"},
+        {"\"type\":\"embedding\"", "format"}, /* the format that it has is none of the new type */
         {"\"path\":\"a/../../b\"", "path"},
         {"\"vae\":\"../vae\"", "vae"},
         {"\"hash\":\"nocolon\"", "hash"},
@@ -131,6 +134,37 @@ static void bad_input(void **state)
         assert_string_equal(mmgr_record_text(record, MMGR_FIELD_DESCRIPTION), "kept");
         mmgr_record_unref(record);
     }
+    close_store(store);
+}
+
+/* Another kind: what only the old one had goes, what is given again as it was counts as no change. */
+static void kind_changes(void **state)
+{
+    struct mmgr_store_options options = {.struct_size = sizeof options, .path = store_path()};
+    mmgr_record *record = NULL;
+    mmgr_store *store;
+    char *json;
+
+    store = open_here();
+    add_record(store, "k", "N", "sd-1", "p",
+               "\"vae\":\"v\",\"default_settings\":{\"steps\":20}");
+    close_store(store);
+    assert_ok(open_by(&options, &store));
+    assert_ok(mmgr_store_get(store, "k", &record));
+    assert_ok(mmgr_record_to_json(record, &json));
+    mmgr_record_unref(record);
+    assert_ok(mmgr_store_update(store, "k", json, &record));
+    assert_string_equal(mmgr_record_text(record, MMGR_FIELD_VAE), "v");
+    mmgr_record_unref(record);
+    mmgr_string_free(json);
+    assert_ok(mmgr_store_update(store, "k", "{\"type\":\"lora\"}", &record));
+    assert_null(mmgr_record_text(record, MMGR_FIELD_VAE));
+    assert_null(mmgr_record_text(record, MMGR_FIELD_DEFAULT_SETTINGS));
+    mmgr_record_unref(record);
+    assert_ok(mmgr_store_update(store, "k", "{\"default_settings\":{\"weight\":0.5}}", NULL));
+    assert_ok(mmgr_store_update(store, "k", "{\"format\":\"lycoris\"}", &record));
+    assert_string_equal(mmgr_record_text(record, MMGR_FIELD_DEFAULT_SETTINGS), "{\"weight\":0.5}");
+    mmgr_record_unref(record);
     close_store(store);
 }
 
@@ -235,6 +269,7 @@ int conformance_input(void)
         TEST(outsiders_are_refused),
         TEST(bad_input),
         TEST(every_kind),
+        TEST(kind_changes),
     };
 
     return cmocka_run_group_tests_name(backend->name, tests, NULL, NULL);

@@ -64,13 +64,18 @@ static void refused(void **state)
     options.config = config_with("model_config_db", "models.txt");
     assert_error(mmgr_store_open(&options, &store), MMGR_ERR_UNSUPPORTED, "models.txt", NULL, NULL);
     mmgr_config_unref(options.config);
+    /* A URI may hold a password. */
+    options.config = config_with("model_config_db", "postgresql://user:secret@host/db");
+    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_UNSUPPORTED, "URI", NULL, NULL);
+    assert_null(strstr(mmgr_error_message(mmgr_last_error()), "secret"));
+    mmgr_config_unref(options.config);
     /* The legacy file of the application that came before us is not taken for ours, nor touched. */
     mkdir(in_folder("configs"), 0700);
     file = fopen(in_folder("configs/models.yaml"), "w");
     fputs("__metadata__:\n  version: 3.0.0\nsd-1/main/x:\n  path: x\n", file);
     fclose(file);
     options.config = config_with("model_config_db", "none");
-    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, "models.yaml:1:1",
+    assert_error(mmgr_store_open(&options, &store), MMGR_ERR_STORE_INCOMPATIBLE, "can be imported",
                  NULL, NULL);
     mmgr_config_unref(options.config);
     assert_null(store);
