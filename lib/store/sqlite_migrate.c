@@ -76,17 +76,28 @@ static int copy_pages(sqlite3 *from, const char *path)
     return rc;
 }
 
-/* The copy gets its name when it is whole, so that half of one is never taken for a backup. */
-static enum mmgr_result copy_to(struct mmgr__db *db, sqlite3 *from, const char *path)
+/* What a killed migration left. The write lock of the store keeps others from being at it; a host's handle has
+ * no such lock yet, so there each has a copy of its own. */
+static void drop_leftovers(const char *partial)
 {
-    char *partial = mmgr__printf("%s.part", path), *folder = mmgr__path_dirname(path);
+    char *journal = mmgr__printf("%s-journal", partial);
+
+    mmgr__io_unlink(AT_FDCWD, partial);
+    if (journal != NULL)
+        mmgr__io_unlink(AT_FDCWD, journal);
+    mmgr__free(journal);
+}
+
+/* The copy gets its name when it is whole, so that half of one is never taken for a backup. */
+static enum mmgr_result copy_to(struct mmgr__db *db, sqlite3 *from, const char *path,
+                                const char *partial)
+{
+    char *folder = mmgr__path_dirname(path);
     enum mmgr_result result = MMGR_OK;
     int rc, error;
 
-    if (partial == NULL || folder == NULL) {
-        result = mmgr__oom();
-        goto out;
-    }
+    if (folder == NULL)
+        return mmgr__oom();
     error = mmgr__io_point("store.backup");
     rc = error == 0 ? copy_pages(from, partial) : SQLITE_OK;
     if (rc != SQLITE_OK) {
@@ -101,8 +112,6 @@ static enum mmgr_result copy_to(struct mmgr__db *db, sqlite3 *from, const char *
     }
     if (result != MMGR_OK)
         mmgr__io_unlink(AT_FDCWD, partial);
-out:
-    mmgr__free(partial);
     mmgr__free(folder);
     return result;
 }
@@ -112,7 +121,7 @@ enum mmgr_result mmgr__db_backup(struct mmgr__db *db, int64_t version)
     const char *file = sqlite3_db_filename(db->db, "main");
     struct mmgr__db *reader = NULL;
     enum mmgr_result result = MMGR_OK;
-    char *path;
+    char *path, *partial;
 
     if (file == NULL || file[0] == '\0')
         return MMGR_OK;
@@ -122,15 +131,20 @@ enum mmgr_result mmgr__db_backup(struct mmgr__db *db, int64_t version)
                           " the store outside of a transaction",
                           db->path);
     path = backup_name(file, version);
-    if (path == NULL)
-        return mmgr__oom();
+    partial = db->adopted ? mmgr__printf("%s.part", path != NULL ? path : "")
+                          : mmgr__printf("%s.schema%lld.part", file, (long long)version);
+    if (path == NULL || partial == NULL)
+        result = mmgr__oom();
+    if (result == MMGR_OK && !db->adopted)
+        drop_leftovers(partial);
     /* A handle that holds the write lock cannot be copied from itself; another one of the file, which
      * sees what was committed, can. A host's handle may reach its file in a way of its own. */
-    if (!db->adopted)
+    if (result == MMGR_OK && !db->adopted)
         result = mmgr__db_open(db->path, MMGR__DB_READ, &reader);
     if (result == MMGR_OK)
-        result = copy_to(db, reader != NULL ? reader->db : db->db, path);
+        result = copy_to(db, reader != NULL ? reader->db : db->db, path, partial);
     mmgr__db_close(reader);
+    mmgr__free(partial);
     mmgr__free(path);
     return result;
 }
