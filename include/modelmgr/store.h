@@ -2,6 +2,10 @@
 /** @file
  * The record store: model records in a SQLite file, a YAML file, or the host's own SQLite database; shared by
  * threads and processes.
+ *
+ * A YAML file may be edited while it is open: any call may then also return MMGR_ERR_STORE_INCOMPATIBLE or
+ * MMGR_ERR_INVALID_CONFIG, with path, line and column in the message, until the file is repaired; and any change
+ * MMGR_ERR_TOO_LARGE, when the records do not fit into such a file.
  */
 #ifndef MODELMGR_STORE_H
 #define MODELMGR_STORE_H
